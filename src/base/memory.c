@@ -1,0 +1,136 @@
+/* Byte buffers, secrets, hex. Secrets live in pages of their own, so that locking and wiping concern nothing
+ * else. */
+#include "src/base/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "src/base/error.h"
+
+void pc_free_ref(void *pointer_to_pointer)
+{
+    free(*(void **)pointer_to_pointer);
+}
+
+void pc_close_ref(int *fd)
+{
+    int saved = errno;
+    if (*fd >= 0)
+        close(*fd);
+    errno = saved;
+}
+
+int pc_bytes_copy(const void *data, size_t len, struct pc_bytes *ret)
+{
+    if (len == SIZE_MAX)
+        return pc_fail(PC_EFAIL, "out of memory");
+    unsigned char *copy = malloc(len + 1);
+    if (!copy)
+        return pc_fail(PC_EFAIL, "out of memory");
+    if (len)
+        memcpy(copy, data, len);
+    copy[len] = '\0';
+    *ret = (struct pc_bytes){.data = copy, .len = len};
+    return 0;
+}
+
+void pc_bytes_clear(struct pc_bytes *bytes)
+{
+    free(bytes->data);
+    *bytes = (struct pc_bytes){0};
+}
+
+static size_t secret_pages(size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (len + 1 + page - 1) / page * page;
+}
+
+int pc_secret_new(size_t len, struct pc_secret **ret)
+{
+    if (len > 65536)
+        return pc_fail(PC_EFAIL, "a secret of %zu bytes is too long", len);
+    pc_autofree struct pc_secret *secret = calloc(1, sizeof *secret);
+    if (!secret)
+        return pc_fail(PC_EFAIL, "out of memory");
+    size_t size = secret_pages(len);
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return pc_fail_errno(PC_EFAIL, "memory for a secret");
+    /* An unprivileged user's limit may forbid both; the wipe at the end does not depend on them. */
+    (void)mlock(pages, size);
+    (void)madvise(pages, size, MADV_DONTDUMP);
+    secret->data = pages;
+    secret->len = len;
+    *ret = pc_steal(secret);
+    return 0;
+}
+
+void pc_secret_free(struct pc_secret *secret)
+{
+    if (!secret)
+        return;
+    size_t size = secret_pages(secret->len);
+    OPENSSL_cleanse(secret->data, size);
+    munmap(secret->data, size);
+    free(secret);
+}
+
+bool pc_equal_constant_time(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+int pc_process_harden(void)
+{
+    struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0)
+        return pc_fail_errno(PC_EFAIL, "core dumps cannot be switched off");
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return pc_fail_errno(PC_EFAIL, "core dumps cannot be switched off");
+    return 0;
+}
+
+void pc_hex(const void *data, size_t len, char *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < len; i++) {
+        ret[2 * i] = digits[bytes[i] >> 4];
+        ret[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    ret[2 * len] = '\0';
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int pc_unhex(const char *hex, unsigned char *ret, size_t size, size_t *ret_len)
+{
+    size_t digits = strlen(hex);
+    if (digits % 2 || digits / 2 > size)
+        return pc_fail(PC_EUSAGE, "%zu hex digits, where an even number up to %zu is expected", digits,
+                       2 * size);
+    for (size_t i = 0; i < digits; i++)
+        if (hex_digit(hex[i]) < 0)
+            return pc_fail(PC_EUSAGE, "position %zu is no hex digit", i + 1);
+    for (size_t i = 0; i < digits / 2; i++)
+        ret[i] = (unsigned char)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    *ret_len = digits / 2;
+    return 0;
+}

@@ -1,0 +1,232 @@
+/* base/file, base/memory, base/error: bounded reads, writes that appear whole or not at all, locks, hex,
+ * secrets, texts of failures. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/base/random.h"
+
+static char dir[] = "/tmp/pc-file-XXXXXX";
+
+static const char *in_dir(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static int count_entries(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "exit $(ls -A %s | wc -l)", dir);
+    return WEXITSTATUS(system(command));
+}
+
+static void writes_and_reads(void **state)
+{
+    (void)state;
+    const char *path = in_dir("a");
+    mode_t old = umask(0077);
+    assert_int_equal(pc_file_write(path, "one", 3, NULL), 0);
+    umask(old);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0644);
+    pc_autobytes bytes = {0};
+    assert_int_equal(pc_file_read(path, 3, &bytes), 0);
+    assert_int_equal(bytes.len, 3);
+    assert_string_equal((char *)bytes.data, "one");
+    struct pc_bytes none = {0};
+    assert_int_equal(pc_file_read(path, 2, &none), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "file-size");
+    assert_null(none.data);
+    assert_int_equal(pc_file_write(path, "two", 3, &(struct pc_file_options){.mode = 0600}), 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    assert_int_equal(count_entries(), 1);
+    unlink(path);
+}
+
+static void keeps_what_must_stay(void **state)
+{
+    (void)state;
+    const char *path = in_dir("b");
+    assert_int_equal(pc_file_write(path, "one", 3, NULL), 0);
+    assert_int_equal(pc_file_write(path, "two", 3, &(struct pc_file_options){.fresh = true}), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "file-exists");
+    unlink(path);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_int_equal(pc_file_write(path, "two", 3, NULL), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "file-kind");
+    assert_int_equal(pc_file_write(path, "two", 3, &(struct pc_file_options){.fresh = true}), PC_EREFUSED);
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(pc_file_write(path, "two", 3, NULL), PC_EREFUSED);
+    struct pc_bytes none = {0};
+    assert_int_equal(pc_file_read(path, 100, &none), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "file-kind");
+    unlink(path);
+    assert_int_equal(pc_file_write(in_dir("no/such"), "x", 1, NULL), PC_EFAIL);
+    assert_int_equal(pc_file_write(in_dir(""), "x", 1, NULL), PC_EUSAGE);
+    assert_int_equal(pc_file_read(in_dir("none"), 1, &none), PC_EFAIL);
+    assert_int_equal(count_entries(), 0);
+}
+
+/* A write that fails half way leaves the old file, and no temporary one. */
+static void full_disk(void **state)
+{
+    (void)state;
+    const char *path = in_dir("c");
+    assert_int_equal(pc_file_write(path, "old", 3, NULL), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {4096, 4096};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+        static char much[65536];
+        _exit(pc_file_write(path, much, sizeof much, NULL) == PC_EFAIL ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pc_autobytes bytes = {0};
+    assert_int_equal(pc_file_read(path, 100, &bytes), 0);
+    assert_string_equal((char *)bytes.data, "old");
+    assert_int_equal(count_entries(), 1);
+    unlink(path);
+}
+
+static void folders(void **state)
+{
+    (void)state;
+    const char *path = in_dir("x/y/z/");
+    assert_int_equal(pc_dir_make(path, 0700), 0);
+    assert_int_equal(pc_dir_make(path, 0700), 0);
+    struct stat status;
+    assert_int_equal(stat(in_dir("x/y/z"), &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    assert_int_equal(stat(in_dir("x/y"), &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0755);
+    assert_int_equal(pc_file_write(in_dir("x/f"), "", 0, NULL), 0);
+    assert_int_equal(pc_dir_make(in_dir("x/f"), 0700), PC_EFAIL);
+    assert_int_equal(pc_dir_make(in_dir("x/f/g"), 0700), PC_EFAIL);
+    rmdir(in_dir("x/y/z"));
+    rmdir(in_dir("x/y"));
+    unlink(in_dir("x/f"));
+    rmdir(in_dir("x"));
+}
+
+static void locks(void **state)
+{
+    (void)state;
+    pc_autoclose int first = -1;
+    int second = -1;
+    assert_int_equal(pc_lock_take(in_dir("lock"), 0, &first), 0);
+    assert_int_equal(pc_lock_take(in_dir("lock"), 60, &second), PC_EPENDING);
+    assert_int_equal(second, -1);
+    close(first);
+    assert_int_equal(pc_lock_take(in_dir("lock"), 0, &first), 0);
+    unlink(in_dir("lock"));
+}
+
+static void hex(void **state)
+{
+    (void)state;
+    char text[9];
+    pc_hex("\x00\xfe\x10\x7f", 4, text);
+    assert_string_equal(text, "00fe107f");
+    unsigned char bytes[4];
+    size_t len = 99;
+    assert_int_equal(pc_unhex("00FE107f", bytes, 4, &len), 0);
+    assert_int_equal(len, 4);
+    assert_memory_equal(bytes, "\x00\xfe\x10\x7f", 4);
+    len = 99;
+    assert_int_equal(pc_unhex("0", bytes, 4, &len), PC_EUSAGE);
+    assert_int_equal(pc_unhex("0g", bytes, 4, &len), PC_EUSAGE);
+    assert_int_equal(pc_unhex("0011223344", bytes, 4, &len), PC_EUSAGE);
+    assert_int_equal(len, 99);
+}
+
+static void secrets(void **state)
+{
+    (void)state;
+    pc_autosecret *secret = NULL;
+    assert_int_equal(pc_secret_new(4096, &secret), 0);
+    assert_int_equal(secret->len, 4096);
+    assert_int_equal(secret->data[4095], 0);
+    assert_int_equal(secret->data[4096], 0);
+    memset(secret->data, 'x', 4096);
+    assert_int_equal(pc_secret_new(1 << 20, &secret), PC_EFAIL);
+    pc_secret_free(NULL);
+    assert_true(pc_equal_constant_time("abc", "abd", 2));
+    assert_false(pc_equal_constant_time("abc", "abd", 3));
+    unsigned char a[32] = {0}, b[32] = {0};
+    assert_int_equal(pc_random(a, sizeof a), 0);
+    assert_int_equal(pc_random(b, sizeof b), 0);
+    assert_memory_not_equal(a, b, sizeof a);
+}
+
+static void texts(void **state)
+{
+    (void)state;
+    assert_int_equal(pc_refuse("some-rule", "CN is '%s'", "x"), PC_EREFUSED);
+    assert_int_equal(pc_fail_in("plc.csr"), PC_EREFUSED);
+    assert_string_equal(pc_error_text(), "plc.csr: CN is 'x'");
+    assert_string_equal(pc_error_name(), "some-rule");
+    assert_int_equal(pc_fail(PC_EUNREACH, "again: %s", pc_error_text()), PC_EUNREACH);
+    assert_string_equal(pc_error_text(), "again: plc.csr: CN is 'x'");
+    assert_string_equal(pc_error_name(), "unreachable");
+    errno = ENOSPC;
+    assert_int_equal(pc_fail_errno(PC_EFAIL, "file"), PC_EFAIL);
+    assert_string_equal(pc_error_text(), "file: No space left on device");
+    char much[10000];
+    memset(much, 'y', sizeof much - 1);
+    much[sizeof much - 1] = '\0';
+    pc_fail(PC_EFAIL, "%s", much);
+    pc_fail_in("%s", much);
+    assert_true(strlen(pc_error_text()) < 4096);
+    pc_error_clear();
+    assert_int_equal(pc_error_code(), 0);
+    assert_string_equal(pc_error_text(), "");
+}
+
+static int make_dir(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_and_reads),
+        cmocka_unit_test(keeps_what_must_stay),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(locks),
+        cmocka_unit_test(hex),
+        cmocka_unit_test(secrets),
+        cmocka_unit_test(texts),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
