@@ -180,12 +180,13 @@ int pc_dir_sync(const char *path)
 
 static int make_one(const char *path, mode_t mode)
 {
-    if (mkdir(path, 0700) != 0) {
+    if (mkdir(path, mode) != 0) {
         struct stat status;
         if (errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))
             return 0;
         return pc_fail_errno(PC_EFAIL, "%s", path);
     }
+    /* What the umask took away. */
     if (chmod(path, mode) != 0)
         return pc_fail_errno(PC_EFAIL, "%s", path);
     pc_autoclose int parent = -1;

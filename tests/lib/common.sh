@@ -59,6 +59,15 @@ while True:
 PY
 }
 
+# client COMMAND…: runs somebody else's program that loads our provider. A sanitized module needs the sanitizer's runtime loaded first.
+client() {
+    if [ -n "${PC_PRELOAD:-}" ]; then
+        LD_PRELOAD=$PC_PRELOAD ASAN_OPTIONS=detect_leaks=0 "$@"
+    else
+        "$@"
+    fi
+}
+
 # wait_for SECONDS COMMAND…: until the command succeeds.
 wait_for() {
     local end=$(($(date +%s) + $1))

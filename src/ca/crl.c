@@ -1,0 +1,200 @@
+/* Making a CRL: its number and bytes on record before the token signs, its file written from the record. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/base/time.h"
+#include "src/ca/internal.h"
+#include "src/pki/crl.h"
+#include "src/pki/openssl.h"
+#include "src/pki/sign.h"
+
+void ca_crl_report_clear(struct ca_crl_report *report)
+{
+    free(report->path);
+    *report = (struct ca_crl_report){0};
+}
+
+struct entries {
+    struct pki_crl_entry *rows;
+    size_t count, room;
+};
+
+static void entries_clear(struct entries *entries)
+{
+    free(entries->rows);
+}
+
+static int add_entry(void *context, const char *serial, int64_t revoked_at, int reason)
+{
+    struct entries *e = context;
+    if (e->count == e->room) {
+        size_t room = e->room ? 2 * e->room : 64;
+        struct pki_crl_entry *grown = reallocarray(e->rows, room, sizeof *grown);
+        if (!grown)
+            return pc_fail(PC_EFAIL, "out of memory");
+        e->rows = grown;
+        e->room = room;
+    }
+    struct pki_crl_entry *entry = &e->rows[e->count];
+    int r = pki_serial_parse(serial, &entry->serial);
+    if (r < 0)
+        return r;
+    entry->revoked_at = revoked_at;
+    entry->reason = reason;
+    e->count++;
+    return 0;
+}
+
+/* Superseded certificates whose overlap is over. */
+static int end_overlaps(struct ca *ca)
+{
+    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
+    int r = ledger_collect(ca->ledger, &(struct ledger_query){.overlap_over = pc_now()}, &rows);
+    for (size_t i = 0; r == 0 && i < rows.count; i++)
+        r = issuance_revoke(ca, &rows.rows[i], CRL_REASON_SUPERSEDED);
+    return r;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int audit_crl(struct ca *ca, const char *act, uint64_t number, const struct pc_bytes *tbs)
+{
+    char sha256[PKI_FINGERPRINT_TEXT];
+    int r = pki_digest_hex(tbs->data, tbs->len, sha256);
+    if (r < 0)
+        return r;
+    return ca_audit(
+        ca, &(struct audit_act){.act = act, .outcome = "done", .tbs_sha256 = sha256, .crl_number = number});
+}
+
+/* The plan, and its number on record. Entries and plan live as long as `entries`. */
+static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_plan *plan,
+                      struct pc_bytes *ret_tbs)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    struct ledger_crl last, issued;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = end_overlaps(ca);
+    if (r == 0)
+        r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, false, &last);
+    if (r == 0)
+        r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &issued);
+    if (r == 0)
+        r = ca->ledger->ops->crl_entries(ca->ledger, ca->issuer.id, &issued, add_entry, entries);
+    if (r < 0)
+        return r;
+    int64_t from = pc_now() - ca->settings->backdate;
+    plan->number = last.number + 1;
+    plan->this_update = last.number ? later(from, last.this_update + 1) : from;
+    plan->next_update =
+        earlier(later(pc_now(), plan->this_update) + ca->settings->crl_days * PC_DAY, PC_TIME_MAX);
+    plan->entries = entries->rows;
+    plan->count = entries->count;
+    const struct ledger_crl row = {.number = plan->number,
+                                   .this_update = plan->this_update,
+                                   .next_update = plan->next_update,
+                                   .entries = plan->count};
+    r = pki_crl_tbs(plan, ret_tbs);
+    if (r == 0)
+        r = ca->ledger->ops->crl_reserve(ca->ledger, ca->issuer.id, &row, ret_tbs);
+    if (r == 0)
+        r = audit_crl(ca, "crl-reserve", plan->number, ret_tbs);
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+static int sign_crl(struct ca *ca, const struct pki_crl_plan *plan, const struct pc_bytes *tbs,
+                    struct pc_bytes *ret_pem)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
+    pc_autobytes der = {0};
+    int r = pki_tbs_sign(hsm_key_signer(ca->key), ca->public_key, tbs, &der);
+    if (r == 0)
+        r = pki_crl_parse(der.data, der.len, &crl);
+    if (r == 0)
+        r = pki_crl_lint(crl, plan);
+    if (r == 0)
+        r = ca_begin(ca, &open);
+    if (r == 0)
+        r = ca->ledger->ops->crl_issue(ca->ledger, ca->issuer.id, plan->number, &der);
+    if (r == 0)
+        r = audit_crl(ca, "crl", plan->number, tbs);
+    if (r == 0)
+        r = ca_commit(ca, &open);
+    return r < 0 ? r : pki_crl_append_pem(crl, ret_pem);
+}
+
+int crl_write(struct ca *ca, const struct pc_bytes *pem)
+{
+    pc_autofree char *path = NULL;
+    int r = ca_state_path(ca->settings, "ca.crl", &path);
+    return r < 0 ? r : pc_file_write(path, pem->data, pem->len, NULL);
+}
+
+int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
+{
+    struct entries PC_CLEANUP(entries_clear) entries = {0};
+    pc_autobytes tbs = {0}, pem = {0};
+    struct pki_crl_plan plan = {.issuer = ca->certificate, .issuer_key = ca->public_key};
+    pc_autofree char *path = NULL;
+    int r = ca_state_path(ca->settings, "ca.crl", &path);
+    if (r == 0)
+        r = ca_signing_key(ca);
+    if (r == 0)
+        r = record_crl(ca, &entries, &plan, &tbs);
+    if (r == 0)
+        r = sign_crl(ca, &plan, &tbs, &pem);
+    if (r == 0)
+        r = crl_write(ca, &pem);
+    if (r < 0)
+        return r;
+    *ret = (struct ca_crl_report){.number = plan.number,
+                                  .this_update = plan.this_update,
+                                  .next_update = plan.next_update,
+                                  .entries = plan.count,
+                                  .path = pc_steal(path)};
+    if (ret_pem) {
+        *ret_pem = pem;
+        pem = (struct pc_bytes){0};
+    }
+    return 0;
+}
+
+int ca_crl(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
+{
+    pc_autoclose int lock = -1;
+    int r = ca_signing_key(ca); /* a PIN may be asked for: not while others wait */
+    if (r == 0)
+        r = ca_lock(ca->settings, &lock);
+    return r < 0 ? r : crl_make(ca, ret, ret_pem);
+}
+
+int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem)
+{
+    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
+    struct ledger_crl last;
+    pc_autobytes der = {0};
+    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    if (r == 0 && last.number == 0)
+        return pc_refuse("crl-missing", "there is no CRL on record; plantca crl makes one");
+    if (r == 0)
+        r = ca->ledger->ops->crl_body(ca->ledger, ca->issuer.id, last.number, &der);
+    if (r == 0)
+        r = pki_crl_parse(der.data, der.len, &crl);
+    if (r == 0)
+        r = pki_crl_append_pem(crl, ret_pem);
+    if (r == 0)
+        *ret = last;
+    return r;
+}

@@ -1,0 +1,246 @@
+/* From identity's verdict to a certificate on record: judged once before the token is opened, and again
+ * inside the transaction that makes the reservation. */
+#include "src/ca/enrol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/error.h"
+#include "src/base/log.h"
+#include "src/base/time.h"
+
+/* What identity judges by, read in one transaction. */
+struct facts {
+    struct ledger_rows rows;
+    char key_subject[256];
+    struct identity_facts facts;
+};
+
+static void facts_clear(struct facts *facts)
+{
+    ledger_rows_clear(&facts->rows);
+}
+
+/* Adds the rows that are not there yet. */
+static int merge(struct ledger_rows *into, const struct ledger_rows *more)
+{
+    struct ledger_certificate *grown = reallocarray(into->rows, into->count + more->count + 1, sizeof *grown);
+    if (!grown)
+        return pc_fail(PC_EFAIL, "out of memory");
+    into->rows = grown;
+    for (size_t i = 0; i < more->count; i++) {
+        size_t j = 0;
+        while (j < into->count && into->rows[j].id != more->rows[i].id)
+            j++;
+        if (j == into->count)
+            into->rows[into->count++] = more->rows[i];
+    }
+    return 0;
+}
+
+static int read_facts(struct ca *ca, const struct identity_request *request, struct facts *ret)
+{
+    struct facts PC_CLEANUP(facts_clear) facts = {0};
+    struct ledger_rows PC_CLEANUP(ledger_rows_clear) of_key = {0};
+    const struct ledger_query by_subject = {.subject = request->subject, .profile = request->profile};
+    const struct ledger_query by_key = {.key_sha256 = request->key_sha256};
+    int r = ledger_collect(ca->ledger, &by_subject, &facts.rows);
+    if (r == 0)
+        r = ledger_collect(ca->ledger, &by_key, &of_key);
+    if (r == 0)
+        r = merge(&facts.rows, &of_key);
+    if (r == 0)
+        r = ca->ledger->ops->key_subject(ca->ledger, request->key_sha256, facts.key_subject);
+    for (size_t i = 0; r == 0 && i < facts.rows.count; i++) {
+        const struct ledger_certificate *row = &facts.rows.rows[i];
+        bool lives = false;
+        if (!(LEDGER_UNFINISHED & LEDGER_BIT(row->state)) ||
+            strcmp(row->record.profile, request->profile) != 0)
+            continue;
+        r = ca->ledger->ops->owner_lives(ca->ledger, row->owner, &lives);
+        facts.facts.unfinished_live = facts.facts.unfinished_live || lives;
+    }
+    if (r < 0)
+        return r;
+    *ret = facts;
+    facts = (struct facts){0};
+    ret->facts.rows = ret->rows.rows;
+    ret->facts.count = ret->rows.count;
+    ret->facts.key_subject = ret->key_subject;
+    return 0;
+}
+
+/* A verdict that outlives the rows it was made of. */
+struct decision {
+    enum identity_act act;
+    struct ledger_certificate row; /* id 0: none */
+    int64_t predecessor;
+};
+
+static int decide(struct ca *ca, struct enrolment *e, struct decision *ret)
+{
+    struct facts PC_CLEANUP(facts_clear) facts = {0};
+    struct identity_verdict verdict;
+    e->asked.now = pc_now();
+    int r = read_facts(ca, &e->asked, &facts);
+    if (r == 0)
+        r = identity_judge(&e->asked, &facts.facts, &verdict);
+    if (r < 0)
+        return r;
+    *ret = (struct decision){.act = verdict.act,
+                             .predecessor = verdict.predecessor ? verdict.predecessor->id : 0};
+    if (verdict.row)
+        ret->row = *verdict.row;
+    return 0;
+}
+
+static int refused(struct ca *ca, const struct enrolment *e)
+{
+    return ca_audit_refusal(ca, &(struct audit_act){
+                                    .act = "sign",
+                                    .profile = e->asked.profile,
+                                    .subject = e->asked.subject,
+                                    .key_sha256 = e->asked.key_sha256,
+                                    .request_sha256 = e->issuance.request_sha256,
+                                });
+}
+
+/* Decided before anything is opened. */
+static int first_decision(struct ca *ca, struct enrolment *e, struct decision *ret)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca->ledger->ops->begin(ca->ledger, false);
+    if (r < 0)
+        return r;
+    open = ca->ledger;
+    return decide(ca, e, ret);
+}
+
+/* The same again, while nobody else can write, and the reservation that follows from it. */
+static int reserve(struct ca *ca, struct enrolment *e, struct decision *ret)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    struct issuance fresh = e->issuance;
+    struct decision d;
+    bool taken = false;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = decide(ca, e, &d);
+    if (r < 0)
+        return r;
+    *ret = d;
+    if (d.act == IDENTITY_GIVE)
+        return 0;
+    e->issuance.predecessor = d.predecessor;
+    if (d.act == IDENTITY_FINISH)
+        r = issuance_take(ca, &e->issuance, &d.row, &taken);
+    else if (d.row.id)
+        r = issuance_void(ca, &d.row);
+    if (r == 0 && !taken) {
+        e->issuance.plan = fresh.plan;
+        r = issuance_record(ca, &e->issuance);
+    }
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+static int issue(struct ca *ca, struct enrolment *e, struct decision *decision)
+{
+    int r = issuance_plan(ca, &e->issuance, e->days);
+    if (r == 0)
+        r = ca_signing_key(ca);
+    if (r == 0)
+        r = reserve(ca, e, decision);
+    if (r < 0 || decision->act == IDENTITY_GIVE)
+        return r;
+    r = issuance_complete(ca, &e->issuance);
+    if (r == 0)
+        decision->row.id = e->issuance.row;
+    return r;
+}
+
+/* `revoke_old` on a certificate that was there already: an earlier run may have ended before its CRL. */
+static int revoke_predecessor(struct ca *ca, const struct enrolment *e, int64_t row)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    struct ledger_certificate given, old = {0};
+    struct ledger_crl last;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = ledger_row_get(ca->ledger, row, &given);
+    if (r == 0 && given.predecessor)
+        r = ledger_row_get(ca->ledger, given.predecessor, &old);
+    if (r == 0 && old.id && old.state == LEDGER_SUPERSEDED &&
+        strcmp(old.record.key_sha256, given.record.key_sha256) != 0)
+        r = issuance_revoke(ca, &old, e->asked.revoke_old);
+    if (r == 0)
+        r = ca_commit(ca, &open);
+    if (r == 0 && old.id)
+        r = ledger_row_get(ca->ledger, old.id, &old);
+    if (r == 0)
+        r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    if (r < 0 || (uint64_t)old.listed_from <= last.number)
+        return r;
+    struct ca_crl_report PC_CLEANUP(ca_crl_report_clear) report = {0};
+    return ca_crl(ca, &report, NULL);
+}
+
+static int enrol_decided(struct ca *ca, struct enrolment *e, struct ca_issued *ret)
+{
+    struct decision decision;
+    int r = first_decision(ca, e, &decision);
+    if (r == 0 && decision.act != IDENTITY_GIVE)
+        r = issue(ca, e, &decision);
+    if (r == PC_EREFUSED)
+        return refused(ca, e);
+    if (r == 0 && e->asked.revoke_old >= 0)
+        r = revoke_predecessor(ca, e, decision.row.id);
+    return r < 0 ? r : ca_issued_fill(ca, decision.row.id, decision.act == IDENTITY_GIVE, ret);
+}
+
+int enrol(struct ca *ca, struct enrolment *e, struct ca_issued *ret)
+{
+    struct issuance *i = &e->issuance;
+    char key_sha256[PKI_FINGERPRINT_TEXT];
+    int r = pki_key_fingerprint(i->plan.subject_key, key_sha256);
+    if (r < 0)
+        return r;
+    e->asked.profile = i->plan.profile->name;
+    e->asked.subject = i->cn;
+    e->asked.key_sha256 = key_sha256;
+    e->asked.issuer = ca->issuer.id;
+    e->asked.renew_window = ca->settings->renew_window;
+    i->revoke_old = e->asked.revoke_old;
+    r = enrol_decided(ca, e, ret);
+    issuance_clear(i);
+    return r;
+}
+
+static int fill_superseded(struct ca *ca, int64_t predecessor, struct ca_issued *issued)
+{
+    struct ledger_certificate old;
+    if (predecessor == 0)
+        return 0;
+    int r = ledger_row_get(ca->ledger, predecessor, &old);
+    if (r < 0)
+        return r;
+    memcpy(issued->superseded, old.record.serial, sizeof issued->superseded);
+    issued->superseded_until = old.state == LEDGER_SUPERSEDED ? old.record.revoke_after : 0;
+    return 0;
+}
+
+int ca_issued_fill(struct ca *ca, int64_t id, bool already, struct ca_issued *ret)
+{
+    struct ca_issued PC_CLEANUP(ca_issued_clear) issued = {.already = already};
+    struct ledger_certificate row;
+    int r = ledger_row_get(ca->ledger, id, &row);
+    if (r == 0)
+        r = ca_chain_pem(ca, id, &issued.chain_pem);
+    if (r == 0)
+        r = fill_superseded(ca, row.predecessor, &issued);
+    if (r < 0)
+        return r;
+    issued.record = row.record;
+    *ret = issued;
+    issued = (struct ca_issued){0};
+    return 0;
+}

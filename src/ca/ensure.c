@@ -1,0 +1,111 @@
+/* Idempotent making: silent where the CA is sound, `init` where there is nothing, a refusal where something
+ * is half there. */
+#include <string.h>
+
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/ca/internal.h"
+#include "src/pki/crl.h"
+#include "src/pki/openssl.h"
+
+static int half(const char *path, const char *what)
+{
+    return pc_refuse("ca-half", "%s: %s", path, what);
+}
+
+static int check_certificate_file(struct ca *ca, const char *path)
+{
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
+    pc_autobytes file = {0};
+    if (!pc_file_exists(path))
+        return half(path, "missing, though the ledger holds a CA");
+    int r = pc_file_read(path, CA_FILE_MAX, &file);
+    if (r == 0)
+        r = pki_certificate_parse(file.data, file.len, &certificate);
+    if (r < 0)
+        return r == PC_EREFUSED ? half(path, "not a certificate") : r;
+    return X509_cmp(certificate, ca->certificate) == 0
+               ? 0
+               : half(path, "not the CA certificate that the ledger holds");
+}
+
+/* An older CRL of ours is what a power cut leaves between the record and the file: written again. */
+static int check_crl_file(struct ca *ca, const char *path)
+{
+    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
+    pc_autobytes file = {0}, recorded = {0};
+    struct ledger_crl last;
+    uint64_t number = 0;
+    if (!pc_file_exists(path))
+        return half(path, "missing, though the ledger holds a CA; plantca crl makes one");
+    int r = crl_last_pem(ca, &last, &recorded);
+    if (r == 0)
+        r = pc_file_read(path, CA_FILE_MAX, &file);
+    if (r < 0)
+        return r;
+    if (file.len == recorded.len && memcmp(file.data, recorded.data, file.len) == 0)
+        return 0;
+    r = pki_crl_parse(file.data, file.len, &crl);
+    if (r == 0)
+        r = pki_crl_number(crl, &number);
+    if (r < 0 || X509_CRL_verify(crl, ca->public_key) != 1)
+        return half(path, "not a CRL of this CA");
+    return number < last.number ? crl_write(ca, &recorded) : half(path, "not the CRL that the ledger holds");
+}
+
+/* Under the lock, so that nobody is between a record and its file. */
+static int check_files(struct ca *ca, const struct ca_summary *summary)
+{
+    pc_autoclose int lock = -1;
+    int r = ca_lock(ca->settings, &lock);
+    if (r == 0)
+        r = check_certificate_file(ca, summary->certificate_path);
+    return r < 0 ? r : check_crl_file(ca, summary->crl_path);
+}
+
+static int check_sound(const struct ca_settings *settings, struct ca_summary *ret)
+{
+    struct ca *ca PC_CLEANUP(ca_close_ref) = NULL;
+    struct ca_summary PC_CLEANUP(ca_summary_clear) summary = {0};
+    int r = ca_open(settings, &ca);
+    if (r == 0)
+        r = ca_summarise(ca, &summary);
+    if (r == 0)
+        r = check_files(ca, &summary);
+    if (r == 0)
+        r = ca_signing_key(ca);
+    if (r < 0)
+        return r;
+    summary.token = ca->token_info;
+    *ret = summary;
+    summary = (struct ca_summary){0};
+    return 0;
+}
+
+static int init_where_nothing_is(const struct ca_settings *settings, struct ca_summary *ret, bool *ret_exists)
+{
+    enum ca_standing standing;
+    bool empty;
+    int r = ca_standing(settings, &standing, &empty);
+    if (r < 0)
+        return r;
+    *ret_exists = standing == CA_ACTIVE;
+    if (standing == CA_ACTIVE)
+        return 0;
+    if (standing == CA_HALF)
+        return ca_refuse_half(settings);
+    if (standing == CA_NOTHING && !empty)
+        return half(settings->state, "no CA, but not empty either; plantca init makes one all the same");
+    return ca_init(settings, ret);
+}
+
+int ca_ensure(const struct ca_settings *settings, struct ca_summary *ret)
+{
+    bool exists = false;
+    int r = init_where_nothing_is(settings, ret, &exists);
+    /* Another ensure may be at it: a key in the token that is its own once its journal is seen, or a CA by
+     * now. */
+    for (int i = 0; i < 2 && r == PC_EREFUSED && strcmp(pc_error_name(), "ca-exists") == 0; i++)
+        r = init_where_nothing_is(settings, ret, &exists);
+    return r == 0 && exists ? check_sound(settings, ret) : r;
+}

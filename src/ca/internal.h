@@ -1,0 +1,112 @@
+/* What the files of this room share: the authority's insides, its session with the token, the way from a plan
+ * to a certificate on record. */
+#ifndef CA_INTERNAL_H
+#define CA_INTERNAL_H
+
+#include "src/ca/audit.h"
+#include "src/ca/authority.h"
+#include "src/ca/ledger.h"
+#include "src/ca/revoke.h"
+
+#define CA_FILE_MAX (512U << 20) /* bytes of a file that we read back; no CRL is longer */
+
+struct ca {
+    const struct ca_settings *settings;
+    struct ledger *ledger;
+    struct ledger_issuer issuer;
+    X509 *certificate;    /* NULL until init has made it */
+    EVP_PKEY *public_key; /* of the certificate, borrowed from it; in init, of the key in the token */
+    struct hsm_token *token;
+    struct hsm_token_info token_info;
+    bool logged_in;
+    struct hsm_key *key;
+};
+
+/* authority.c */
+/* An authority around an open ledger (taken over), without its certificate. */
+int ca_new(const struct ca_settings *settings, struct ledger **ledger, struct ca **ret);
+int ca_load_certificate(struct ca *ca); /* from the ledger: issuer must be active */
+/* What `init` and `status` tell, but `token`. */
+int ca_summarise(struct ca *ca, struct ca_summary *ret);
+int ca_state_path(const struct ca_settings *settings, const char *name, char **ret);
+/* The lock of the state folder: who makes a CA or a CRL, or publishes, holds it. */
+int ca_lock(const struct ca_settings *settings, int *ret_fd);
+
+/* session.c */
+int ca_token_open(struct ca *ca);  /* no login */
+int ca_token_login(struct ca *ca); /* asks for the PIN, once */
+/* Before every signing run: token, login, the CA's key with its attributes read afresh, equal to the
+ * certificate's. */
+int ca_signing_key(struct ca *ca);
+void ca_token_close(struct ca *ca);
+
+/* A write transaction, and its audit rows. Use: ca_begin; … PC_CLEANUP(ledger_rollback_ref); ca_commit. */
+int ca_begin(struct ca *ca, struct ledger **ret_open);
+int ca_commit(struct ca *ca, struct ledger **open);
+int ca_audit(struct ca *ca, const struct audit_act *act);
+/* Records a refusal that was just made in a transaction of its own, and returns it again. */
+int ca_audit_refusal(struct ca *ca, const struct audit_act *act);
+
+/* A failure kept while something else is done that may fail, too. */
+struct ca_failure {
+    int code;
+    const char *name;
+    char text[1024];
+};
+void ca_failure_keep(int code, struct ca_failure *ret);
+int ca_failure_again(const struct ca_failure *failure);
+
+/* issuance.c: record, then sign. */
+struct issuance {
+    struct pki_certificate_plan plan; /* what it points to is borrowed */
+    const char *cn;
+    const char *request_sha256; /* NULL: there was no request */
+    char key_sha256[PKI_FINGERPRINT_TEXT];
+    int64_t row;         /* in the ledger */
+    int64_t predecessor; /* its row, or 0 */
+    int revoke_old;      /* CRLReason, or -1 */
+    struct pc_bytes tbs; /* owned */
+};
+void issuance_clear(struct issuance *issuance);
+int issuance_plan(struct ca *ca, struct issuance *issuance,
+                  int64_t days); /* serial, dates, to-be-signed bytes; profile, key and names are set */
+int issuance_record(struct ca *ca, struct issuance *issuance); /* inside a transaction */
+/* Inside a transaction: takes over an unfinished row, if its bytes are those that its plan gives today; else
+ * voids it and sets ret_taken to false. */
+int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
+                  bool *ret_taken);
+/* Signs the recorded bytes, judges the outcome, records it. The row is let go on failure, for the next run to
+ * finish. */
+int issuance_complete(struct ca *ca, struct issuance *issuance);
+int issuance_void(struct ca *ca, const struct ledger_certificate *row); /* inside a transaction */
+/* Inside a transaction. */
+int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason);
+
+/* issue.c */
+/* A certificate on record as its answer: record, chain, what it superseded. */
+int ca_issued_fill(struct ca *ca, int64_t row, bool already, struct ca_issued *ret);
+
+/* list.c: leaf, then what stands between it and the root. */
+int ca_chain_pem(struct ca *ca, int64_t row, struct pc_bytes *ret);
+
+/* crl.c: the lock is held by the caller. */
+int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem);
+/* The last CRL on record as PEM; refused "crl-missing" when there is none. */
+int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem);
+int crl_write(struct ca *ca, const struct pc_bytes *pem); /* to the state folder */
+
+/* standing.c: what there is, before anything is touched. */
+enum ca_standing {
+    CA_NOTHING, /* no CA, nor the beginning of one */
+    CA_BEGUN,   /* an init left its journal */
+    CA_ACTIVE,
+    CA_HALF, /* files without a ledger that knows them */
+};
+/* `ret_empty`: the state folder holds nothing but what an interrupted init leaves. */
+int ca_standing(const struct ca_settings *settings, enum ca_standing *ret, bool *ret_empty);
+int ca_refuse_half(const struct ca_settings *settings);
+
+/* init.c */
+#define CA_KEY_LABEL "plantca-root" /* of the CA's key in the token, by which CA keys are counted */
+
+#endif

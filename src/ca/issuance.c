@@ -1,0 +1,228 @@
+/* Record, then sign: the only way in which a certificate comes to be. Who may have one is not decided here.
+ */
+#include "src/ca/internal.h"
+
+#include <string.h>
+
+#include "src/base/error.h"
+#include "src/base/time.h"
+#include "src/pki/openssl.h"
+#include "src/pki/sign.h"
+
+void issuance_clear(struct issuance *issuance)
+{
+    pc_bytes_clear(&issuance->tbs);
+}
+
+int issuance_plan(struct ca *ca, struct issuance *issuance, int64_t days)
+{
+    struct pki_certificate_plan *plan = &issuance->plan;
+    plan->issuer = ca->certificate;
+    plan->issuer_key = ca->public_key;
+    int r = pki_key_fingerprint(plan->subject_key, issuance->key_sha256);
+    if (r == 0)
+        r = pki_serial_random(&plan->serial);
+    if (r == 0)
+        r = pki_validity(pc_now(), ca->settings->backdate, days, plan->issuer, &plan->not_before,
+                         &plan->not_after);
+    return r < 0 ? r : pki_certificate_tbs(plan, &issuance->tbs);
+}
+
+/* The audit row of a step of this issuance. */
+static int audit_step(struct ca *ca, const struct issuance *issuance, const char *act,
+                      const char *certificate_sha256)
+{
+    char serial[PKI_SERIAL_TEXT], tbs[PKI_FINGERPRINT_TEXT];
+    pki_serial_format(&issuance->plan.serial, serial);
+    int r = pki_digest_hex(issuance->tbs.data, issuance->tbs.len, tbs);
+    if (r < 0)
+        return r;
+    return ca_audit(ca, &(struct audit_act){
+                            .act = act,
+                            .outcome = "done",
+                            .profile = issuance->plan.profile->name,
+                            .subject = issuance->cn,
+                            .serial = serial,
+                            .key_sha256 = issuance->key_sha256,
+                            .request_sha256 = issuance->request_sha256,
+                            .tbs_sha256 = tbs,
+                            .certificate_sha256 = certificate_sha256,
+                        });
+}
+
+static int copy_field(const char *what, const char *from, char *to, size_t size)
+{
+    size_t len = strlen(from);
+    if (len >= size)
+        return pc_fail(PC_EUSAGE, "%s: longer than %zu bytes", what, size - 1);
+    memcpy(to, from, len + 1);
+    return 0;
+}
+
+int issuance_record(struct ca *ca, struct issuance *issuance)
+{
+    const struct pki_certificate_plan *plan = &issuance->plan;
+    struct ledger_certificate row = {
+        .issuer = ca->issuer.id,
+        .predecessor = issuance->predecessor,
+        .record = {.not_before = plan->not_before, .not_after = plan->not_after, .issued_at = pc_now()},
+    };
+    pki_serial_format(&plan->serial, row.record.serial);
+    memcpy(row.record.key_sha256, issuance->key_sha256, sizeof row.record.key_sha256);
+    int r = copy_field("profile", plan->profile->name, row.record.profile, sizeof row.record.profile);
+    if (r == 0)
+        r = copy_field("name", issuance->cn, row.record.cn, sizeof row.record.cn);
+    if (r == 0)
+        r = ca->ledger->ops->reserve(ca->ledger, &row, &issuance->row);
+    if (r == 0)
+        r = ca->ledger->ops->signing(ca->ledger, issuance->row, &issuance->tbs);
+    return r < 0 ? r : audit_step(ca, issuance, "reserve", NULL);
+}
+
+int issuance_void(struct ca *ca, const struct ledger_certificate *row)
+{
+    int r = ca->ledger->ops->annul(ca->ledger, row->id, pc_now());
+    if (r < 0)
+        return r;
+    return ca_audit(ca, &(struct audit_act){
+                            .act = "void",
+                            .outcome = "done",
+                            .profile = row->record.profile,
+                            .subject = row->record.cn,
+                            .serial = row->record.serial,
+                            .key_sha256 = row->record.key_sha256,
+                        });
+}
+
+int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
+                  bool *ret_taken)
+{
+    struct pki_certificate_plan *plan = &issuance->plan;
+    pc_autobytes recorded = {0}, planned = {0};
+    plan->not_before = row->record.not_before;
+    plan->not_after = row->record.not_after;
+    plan->issuer = ca->certificate;
+    plan->issuer_key = ca->public_key;
+    int r = pki_serial_parse(row->record.serial, &plan->serial);
+    if (r == 0)
+        r = pki_certificate_tbs(plan, &planned);
+    if (r == 0)
+        r = ca->ledger->ops->body(ca->ledger, row->id, &recorded, NULL);
+    if (r < 0)
+        return r;
+    *ret_taken = recorded.len == planned.len && memcmp(recorded.data, planned.data, planned.len) == 0;
+    if (!*ret_taken)
+        return issuance_void(ca, row);
+    issuance->row = row->id;
+    memcpy(issuance->key_sha256, row->record.key_sha256, sizeof issuance->key_sha256);
+    pc_bytes_clear(&issuance->tbs);
+    issuance->tbs = recorded;
+    recorded = (struct pc_bytes){0};
+    r = ca->ledger->ops->own(ca->ledger, row->id, ca->ledger->ops->self(ca->ledger));
+    return r < 0 ? r : audit_step(ca, issuance, "finish", NULL);
+}
+
+int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason)
+{
+    int r = ca->ledger->ops->revoke(ca->ledger, row->id, pc_now(), reason);
+    if (r < 0)
+        return r;
+    return ca_audit(ca, &(struct audit_act){
+                            .act = "revoke",
+                            .outcome = "done",
+                            .reason = reason,
+                            .profile = row->record.profile,
+                            .subject = row->record.cn,
+                            .serial = row->record.serial,
+                            .key_sha256 = row->record.key_sha256,
+                        });
+}
+
+/* The predecessor steps back in the transaction in which its successor becomes current. */
+static int retire(struct ca *ca, const struct issuance *issuance)
+{
+    struct ledger_certificate old;
+    if (issuance->predecessor == 0)
+        return 0;
+    int r = ledger_row_get(ca->ledger, issuance->predecessor, &old);
+    if (r < 0)
+        return r;
+    if (old.state != LEDGER_CURRENT)
+        return 0; /* revoked while we signed */
+    if (issuance->revoke_old >= 0)
+        return issuance_revoke(ca, &old, issuance->revoke_old);
+    r = ca->ledger->ops->supersede(ca->ledger, old.id, pc_now() + ca->settings->overlap);
+    if (r < 0)
+        return r;
+    return ca_audit(ca, &(struct audit_act){
+                            .act = "supersede",
+                            .outcome = "done",
+                            .profile = old.record.profile,
+                            .subject = old.record.cn,
+                            .serial = old.record.serial,
+                            .key_sha256 = old.record.key_sha256,
+                        });
+}
+
+static int record_issued(struct ca *ca, const struct issuance *issuance, const struct pc_bytes *der)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    struct ledger_certificate row;
+    char sha256[PKI_FINGERPRINT_TEXT];
+    int r = pki_digest_hex(der->data, der->len, sha256);
+    if (r == 0)
+        r = ca_begin(ca, &open);
+    if (r == 0)
+        r = ledger_row_get(ca->ledger, issuance->row, &row);
+    if (r < 0)
+        return r;
+    if (row.state == LEDGER_VOID)
+        return pc_refuse("identity-revoked", "%s: revoked while certificate %s was being signed; it is void",
+                         issuance->cn, row.record.serial);
+    r = retire(ca, issuance);
+    if (r == 0)
+        r = ca->ledger->ops->issue(ca->ledger, issuance->row, der, sha256, pc_now());
+    if (r == 0)
+        r = audit_step(ca, issuance, "issue", sha256);
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+/* Our own output is judged before it counts as issued. */
+static int sign_and_lint(struct ca *ca, const struct issuance *issuance, struct pc_bytes *ret_der)
+{
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
+    pc_autobytes der = {0};
+    int r = pki_tbs_sign(hsm_key_signer(ca->key), ca->public_key, &issuance->tbs, &der);
+    if (r == 0)
+        r = pki_certificate_parse(der.data, der.len, &certificate);
+    if (r == 0)
+        r = pki_certificate_lint(certificate, &issuance->plan);
+    if (r < 0)
+        return r;
+    *ret_der = der;
+    der = (struct pc_bytes){0};
+    return 0;
+}
+
+static void let_go(struct ca *ca, int64_t row)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    /* Best effort: the lock that stands for this process ends with it in any case. */
+    if (ca_begin(ca, &open) == 0 && ca->ledger->ops->own(ca->ledger, row, 0) == 0)
+        (void)ca_commit(ca, &open);
+}
+
+int issuance_complete(struct ca *ca, struct issuance *issuance)
+{
+    pc_autobytes der = {0};
+    int r = sign_and_lint(ca, issuance, &der);
+    if (r == 0)
+        r = record_issued(ca, issuance, &der);
+    if (r < 0) {
+        struct ca_failure failure;
+        ca_failure_keep(r, &failure);
+        let_go(ca, issuance->row);
+        return ca_failure_again(&failure);
+    }
+    return 0;
+}

@@ -1,0 +1,176 @@
+/* The ledger: what the authority has on record, and the one interface to the databases that can hold it.
+ * Everything that must never happen (two certificates with one serial, two current ones for a plant, a key
+ * that changes its plant, a state that goes backwards, an edited audit row) is refused by the database
+ * itself, not only by its callers. */
+#ifndef CA_LEDGER_H
+#define CA_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hsm/key.h"
+#include "src/ca/issue.h"
+
+#define LEDGER_SCHEMA                                                                                        \
+    1 /* version of the tables; a newer one is refused, an older one migrated in one transaction */
+
+/* reserved → signing → current → superseded → revoked; held on the way; void when it was given up. */
+enum ledger_state {
+    LEDGER_RESERVED,   /* serial and slot are taken */
+    LEDGER_SIGNING,    /* the to-be-signed bytes are on record: a signature may exist */
+    LEDGER_CURRENT,    /* the one certificate of its subject and profile */
+    LEDGER_SUPERSEDED, /* still valid until revoke_after */
+    LEDGER_HELD,
+    LEDGER_REVOKED,
+    LEDGER_VOID, /* given up; on the CRL when a signature may exist */
+    LEDGER_STATES,
+};
+#define LEDGER_BIT(state) (1U << (state))
+#define LEDGER_UNFINISHED (LEDGER_BIT(LEDGER_RESERVED) | LEDGER_BIT(LEDGER_SIGNING))
+const char *ledger_state_name(enum ledger_state state);
+int ledger_state_parse(const char *name, enum ledger_state *ret); /* PC_EFAIL: the record is damaged */
+
+/* A CA key and its certificate. `planned` is the journal of an init: what was decided before the token was
+ * asked for a key. */
+struct ledger_issuer {
+    int64_t id;
+    bool active; /* else planned */
+    char subject[1024], key_type[16], key_label[64], token_serial[17];
+    struct hsm_id key_id; /* CKA_ID */
+    int64_t days, planned_at;
+    int64_t certificate; /* row of its own certificate; 0 while planned */
+};
+
+struct ledger_certificate {
+    int64_t id, issuer;
+    int64_t predecessor; /* row that this one supersedes, or 0 */
+    int64_t owner;       /* who works on an unfinished row, or 0 */
+    int64_t listed_from; /* number of the first CRL that can list it, or 0 when none has to */
+    enum ledger_state state;
+    struct ca_record record; /* `state` and `expired` are derived */
+};
+
+/* All given conditions hold at once; zero and NULL: any. */
+struct ledger_query {
+    int64_t id, issuer;
+    const char *serial, *subject, *profile, *key_sha256;
+    unsigned states;      /* LEDGER_BIT()s */
+    int64_t ends_after;   /* not_after >= this */
+    int64_t ends_before;  /* not_after < this */
+    int64_t overlap_over; /* superseded, and revoke_after <= this */
+    bool newest_first;
+};
+typedef int ledger_row(void *context,
+                       const struct ledger_certificate *row); /* non-zero stops, and is returned */
+
+struct ledger_crl {
+    uint64_t number; /* 0: there is none */
+    bool issued;     /* else its number is taken and it may have been signed */
+    int64_t this_update, next_update;
+    size_t entries;
+};
+typedef int ledger_entry(void *context, const char *serial, int64_t revoked_at, int reason);
+
+struct ledger_audit {
+    char chain[33]; /* whose chain: one a writer; in SQLite one a ledger */
+    int64_t seq;    /* from 1 */
+    const char *line;
+    char sha256[PKI_FINGERPRINT_TEXT]; /* of the line */
+};
+typedef int ledger_audit_row(void *context, const struct ledger_audit *row);
+
+struct ledger_counts {
+    size_t current, valid, expiring, superseded, held, revoked, unfinished, audit;
+};
+
+struct ledger;
+
+/* What a database has to offer. Errors: PC_EUNREACH when it is locked or away, PC_EFAIL when it fails or
+ * refuses a row. Unless said otherwise a function that writes needs an open write transaction, and after its
+ * failure the transaction can only be rolled back. */
+struct ledger_ops {
+    void (*close)(struct ledger *ledger);
+    const char *(*path)(struct ledger *ledger); /* of its file, borrowed; NULL when it is none */
+
+    /* A write transaction shuts out every other writer from its first moment; a read transaction sees one
+     * state. */
+    int (*begin)(struct ledger *ledger, bool write);
+    int (*commit)(struct ledger *ledger);    /* durable when it returns 0; rolled back when it fails */
+    void (*rollback)(struct ledger *ledger); /* fine when there is nothing to roll back */
+
+    int (*issuer_plan)(struct ledger *ledger, const struct ledger_issuer *plan, int64_t *ret_id);
+    int (*issuer_replan)(struct ledger *ledger,
+                         const struct ledger_issuer *plan); /* subject, days, key type of a planned one */
+    int (*issuer_activate)(struct ledger *ledger, int64_t id, int64_t certificate);
+    int (*issuer_get)(struct ledger *ledger,
+                      struct ledger_issuer *ret); /* active, else planned; id 0 when there is none */
+
+    /* A new row, reserved and ours: issuer, predecessor and of record serial, profile, cn, key, dates,
+     * issued_at (the time of reservation) are taken. The key becomes the subject's. */
+    int (*reserve)(struct ledger *ledger, const struct ledger_certificate *row, int64_t *ret_id);
+    int (*signing)(struct ledger *ledger, int64_t id, const struct pc_bytes *tbs);
+    int (*issue)(struct ledger *ledger, int64_t id, const struct pc_bytes *der, const char *sha256,
+                 int64_t at);
+    int (*supersede)(struct ledger *ledger, int64_t id, int64_t revoke_after);
+    int (*revoke)(struct ledger *ledger, int64_t id, int64_t at, int reason);
+    int (*annul)(struct ledger *ledger, int64_t id, int64_t at); /* void; from signing also onto the CRL */
+
+    /* Unfinished rows belong to the process that made them, for as long as it lives. */
+    int64_t (*self)(struct ledger *ledger);
+    int (*owner_lives)(struct ledger *ledger, int64_t owner, bool *ret); /* true for this process too */
+    int (*own)(struct ledger *ledger, int64_t id, int64_t owner);        /* owner 0: nobody's */
+
+    int (*find)(struct ledger *ledger, const struct ledger_query *query, ledger_row *row, void *context);
+    /* Either may be NULL; what is not on record comes back empty. */
+    int (*body)(struct ledger *ledger, int64_t id, struct pc_bytes *ret_tbs, struct pc_bytes *ret_der);
+    int (*key_subject)(struct ledger *ledger, const char *key_sha256,
+                       char ret[256]); /* "" when the key is new */
+    int (*count)(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret);
+
+    /* Numbers never go back, nor does thisUpdate. */
+    int (*crl_last)(struct ledger *ledger, int64_t issuer, bool issued_only, struct ledger_crl *ret);
+    int (*crl_reserve)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *crl,
+                       const struct pc_bytes *tbs);
+    int (*crl_issue)(struct ledger *ledger, int64_t issuer, uint64_t number, const struct pc_bytes *der);
+    int (*crl_body)(struct ledger *ledger, int64_t issuer, uint64_t number, struct pc_bytes *ret_der);
+    /* What the CRL after `last` (the last one issued) must list: everything with listed_from that had not
+     * expired by last's thisUpdate, and what last could not list yet (RFC 5280 §3.3). */
+    int (*crl_entries)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
+                       ledger_entry *entry, void *context);
+
+    int (*audit_head)(
+        struct ledger *ledger,
+        struct ledger_audit *ret); /* of our chain, `line` NULL; seq 0 and sha256 of zeros when empty */
+    int (*audit_append)(struct ledger *ledger, const struct ledger_audit *row);
+    int (*audit_each)(struct ledger *ledger, ledger_audit_row *row, void *context); /* by chain, then seq */
+};
+
+/* The first member of every implementation. */
+struct ledger {
+    const struct ledger_ops *ops;
+};
+
+enum ledger_open { LEDGER_EXISTING, LEDGER_CREATE };
+
+/* "sqlite" (ledger.db in `state`) or "sqlite:/path"; PC_EUSAGE for what this build cannot open. With
+ * LEDGER_EXISTING and no ledger there: PC_EREFUSED "ledger-missing". A ledger of a newer schema: PC_EREFUSED
+ * "ledger-version"; a database that is no ledger: PC_EREFUSED "ledger-foreign". */
+int ledger_open(const char *url, const char *state, enum ledger_open how, struct ledger **ret);
+void ledger_close(struct ledger *ledger);
+PC_DEFINE_CLEANUP(struct ledger, ledger_close);
+/* Rolls back what was not committed. For a cleanup attribute: set to the ledger after begin, to NULL after
+ * commit. */
+void ledger_rollback(struct ledger *ledger);
+PC_DEFINE_CLEANUP(struct ledger, ledger_rollback);
+
+/* The rows of a query, owned. */
+struct ledger_rows {
+    struct ledger_certificate *rows;
+    size_t count;
+};
+int ledger_collect(struct ledger *ledger, const struct ledger_query *query, struct ledger_rows *ret);
+void ledger_rows_clear(struct ledger_rows *rows);
+/* The one row with that id; PC_EFAIL when it is not there. */
+int ledger_row_get(struct ledger *ledger, int64_t id, struct ledger_certificate *ret);
+
+#endif

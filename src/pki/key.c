@@ -1,0 +1,237 @@
+/* Kinds of public keys, their fingerprints, and the judgement of a key that asks to be certified. The
+ * arithmetic that finds weak RSA moduli lives in weak.c. */
+#include "src/pki/key.h"
+
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+
+#include "src/base/error.h"
+#include "src/pki/openssl.h"
+#include "src/pki/weak.h"
+
+#define RSA_MIN_BITS 2048
+#define RSA_MAX_BITS 4096
+#define RSA_MIN_EXPONENT 65537
+/* OpenSSL, and so most who will meet the certificate, takes no longer exponent with a modulus past 3072 bits.
+ */
+#define RSA_MAX_EXPONENT_BITS 64
+
+static const struct key_type {
+    const char *name;
+    bool rsa;
+    int bits;  /* of the modulus, or of the curve's field */
+    int curve; /* NID, or NID_undef */
+    const EVP_MD *(*digest)(void);
+} key_types[] = {
+    [PKI_KEY_RSA_2048] = {"rsa:2048", true, 2048, NID_undef, EVP_sha256},
+    [PKI_KEY_RSA_3072] = {"rsa:3072", true, 3072, NID_undef, EVP_sha256},
+    [PKI_KEY_RSA_4096] = {"rsa:4096", true, 4096, NID_undef, EVP_sha256},
+    [PKI_KEY_EC_P256] = {"ec:P-256", false, 256, NID_X9_62_prime256v1, EVP_sha256},
+    [PKI_KEY_EC_P384] = {"ec:P-384", false, 384, NID_secp384r1, EVP_sha384},
+};
+_Static_assert(sizeof key_types / sizeof key_types[0] == PKI_KEY_TYPES, "one row for each kind of key");
+
+int pki_key_type_parse(const char *text, enum pki_key_type *ret)
+{
+    for (size_t i = 0; i < PKI_KEY_TYPES; i++) {
+        if (strcmp(text, key_types[i].name) == 0) {
+            *ret = (enum pki_key_type)i;
+            return 0;
+        }
+    }
+    return pc_fail(PC_EUSAGE, "key type '%s' is none of rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384",
+                   text);
+}
+
+const char *pki_key_type_name(enum pki_key_type type)
+{
+    return key_types[type].name;
+}
+
+const EVP_MD *pki_key_digest(enum pki_key_type type)
+{
+    return key_types[type].digest();
+}
+
+static int key_curve(const EVP_PKEY *key)
+{
+    char name[80];
+
+    if (EVP_PKEY_get_group_name(key, name, sizeof name, NULL) != 1)
+        return NID_undef;
+    return OBJ_txt2nid(name);
+}
+
+int pki_key_type_of(const EVP_PKEY *key, enum pki_key_type *ret)
+{
+    bool rsa = EVP_PKEY_is_a(key, "RSA") == 1, ec = EVP_PKEY_is_a(key, "EC") == 1;
+    int bits = EVP_PKEY_get_bits(key), curve = ec ? key_curve(key) : NID_undef;
+
+    for (size_t i = 0; i < PKI_KEY_TYPES; i++) {
+        if (rsa != key_types[i].rsa || ec == rsa || curve != key_types[i].curve)
+            continue;
+        if (bits == key_types[i].bits) {
+            *ret = (enum pki_key_type)i;
+            return 0;
+        }
+    }
+    return pc_refuse("key-type", "a %s key of %d bits is none of RSA 2048, 3072, 4096, EC P-256, P-384",
+                     rsa ? "RSA" : (ec ? "EC" : "foreign"), bits);
+}
+
+int pki_digest_hex(const void *data, size_t len, char ret[PKI_FINGERPRINT_TEXT])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+
+    if (EVP_Digest(data, len, digest, NULL, EVP_sha256(), NULL) != 1)
+        return pc_fail_openssl(PC_EFAIL, "SHA-256");
+    pc_hex(digest, sizeof digest, ret);
+    return 0;
+}
+
+int pki_key_fingerprint(const EVP_PKEY *key, char ret[PKI_FINGERPRINT_TEXT])
+{
+    pki_autoder *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+
+    if (len <= 0)
+        return pc_fail_openssl(PC_EFAIL, "public key cannot be encoded");
+    return pki_digest_hex(der, (size_t)len, ret);
+}
+
+int pki_certificate_fingerprint(const X509 *certificate, char ret[PKI_FINGERPRINT_TEXT])
+{
+    pki_autoder *der = NULL;
+    int len = i2d_X509(certificate, &der);
+
+    if (len <= 0)
+        return pc_fail_openssl(PC_EFAIL, "certificate cannot be encoded");
+    return pki_digest_hex(der, (size_t)len, ret);
+}
+
+/* What the SubjectPublicKeyInfo says before anything is computed with it. Borrowed from the X509_PUBKEY. */
+struct spki {
+    int algorithm; /* NID */
+    int parameter; /* V_ASN1_… */
+    const void *value;
+    const unsigned char *bits;
+    size_t bits_len; /* bytes */
+};
+
+static int spki_open(const unsigned char *data, size_t len, X509_PUBKEY **ret_owner, struct spki *ret)
+{
+    const unsigned char *end = data;
+    ASN1_OBJECT *algorithm = NULL;
+    X509_ALGOR *identifier = NULL;
+    int bits_len = 0;
+    PC_CLEANUP(X509_PUBKEY_free_ref) X509_PUBKEY *owner = NULL;
+
+    if (len > LONG_MAX || !(owner = d2i_X509_PUBKEY(NULL, &end, (long)len)) || end != data + len ||
+        X509_PUBKEY_get0_param(&algorithm, &ret->bits, &bits_len, &identifier, owner) != 1 || bits_len < 0)
+        return pc_refuse("key-type", "SubjectPublicKeyInfo cannot be parsed (RFC 5280 §4.1.2.7)");
+    ret->algorithm = OBJ_obj2nid(algorithm);
+    ret->bits_len = (size_t)bits_len;
+    X509_ALGOR_get0(NULL, &ret->parameter, &ret->value, identifier);
+    *ret_owner = pc_steal(owner);
+    return 0;
+}
+
+static int judge_ec(const struct spki *spki)
+{
+    int curve;
+    PC_CLEANUP(EC_GROUP_free_ref) EC_GROUP *group = NULL;
+    PC_CLEANUP(EC_POINT_free_ref) EC_POINT *point = NULL;
+
+    if (spki->parameter != V_ASN1_OBJECT)
+        return pc_refuse("key-parameters",
+                         "EC key does not name its curve by an object identifier (RFC 5480 §2.1.1)");
+    curve = OBJ_obj2nid(spki->value);
+    if (curve != NID_X9_62_prime256v1 && curve != NID_secp384r1) {
+        char name[80];
+
+        OBJ_obj2txt(name, sizeof name, spki->value, 0);
+        return pc_refuse("key-curve", "EC key on curve %s, neither P-256 nor P-384", name);
+    }
+    group = EC_GROUP_new_by_curve_name(curve);
+    point = group ? EC_POINT_new(group) : NULL;
+    if (!point)
+        return pc_fail_openssl(PC_EFAIL, "EC group");
+    if (spki->bits_len == 0 || spki->bits[0] != POINT_CONVERSION_UNCOMPRESSED)
+        return pc_refuse("key-point", "EC point is not in uncompressed form (RFC 5480 §2.2)");
+    /* Checks the curve's equation (SEC 1 §2.3.4). */
+    if (EC_POINT_oct2point(group, point, spki->bits, spki->bits_len, NULL) != 1 ||
+        EC_POINT_is_at_infinity(group, point))
+        return pc_refuse("key-point", "EC point does not lie on its curve (SEC 1 §3.2.2)");
+    return 0;
+}
+
+static int judge_exponent(const BIGNUM *e)
+{
+    pki_autoder *text = NULL;
+
+    if (BN_is_odd(e) && BN_num_bits(e) <= RSA_MAX_EXPONENT_BITS &&
+        (BN_num_bits(e) > 17 || BN_get_word(e) >= RSA_MIN_EXPONENT))
+        return 0;
+    if (BN_num_bits(e) > RSA_MAX_EXPONENT_BITS)
+        return pc_refuse("key-exponent", "RSA public exponent has %d bits, more than %d", BN_num_bits(e),
+                         RSA_MAX_EXPONENT_BITS);
+    text = (unsigned char *)BN_bn2dec(e);
+    return pc_refuse("key-exponent", "RSA public exponent %s is not odd and at least %d (FIPS 186-5 §5.4)",
+                     text ? (const char *)text : "?", RSA_MIN_EXPONENT);
+}
+
+static int judge_rsa(const EVP_PKEY *key, const struct spki *spki)
+{
+    int bits, rc;
+    PC_CLEANUP(BN_free_ref) BIGNUM *n = NULL;
+    PC_CLEANUP(BN_free_ref) BIGNUM *e = NULL;
+
+    if (spki->parameter != V_ASN1_NULL)
+        return pc_refuse("key-parameters", "RSA key with parameters other than NULL (RFC 3279 §2.3.1)");
+    if (!key || EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
+        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) != 1)
+        return pc_refuse("key-type", "RSA public key cannot be parsed (RFC 8017 §A.1.1)");
+    bits = BN_num_bits(n);
+    if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
+        return pc_refuse("key-size", "RSA modulus of %d bits, not %d to %d", bits, RSA_MIN_BITS,
+                         RSA_MAX_BITS);
+    rc = judge_exponent(e);
+    return rc ? rc : pki_weak_modulus(n);
+}
+
+static int judge(const EVP_PKEY *key, const unsigned char *spki, size_t spki_len)
+{
+    struct spki parts = {0};
+    int rc, len;
+    pki_autoder *again = NULL;
+    PC_CLEANUP(X509_PUBKEY_free_ref) X509_PUBKEY *owner = NULL;
+
+    rc = spki_open(spki, spki_len, &owner, &parts);
+    if (rc)
+        return rc;
+    if (parts.algorithm == NID_rsaEncryption)
+        rc = judge_rsa(key, &parts);
+    else if (parts.algorithm == NID_X9_62_id_ecPublicKey)
+        rc = judge_ec(&parts);
+    else
+        rc = pc_refuse("key-type", "key algorithm %s, neither RSA nor EC", OBJ_nid2ln(parts.algorithm));
+    if (rc)
+        return rc;
+    /* One key must have one encoding, or it has several fingerprints. */
+    if (!key || (len = i2d_PUBKEY(key, &again)) <= 0)
+        return pc_refuse("key-type", "public key cannot be parsed");
+    if ((size_t)len != spki_len || memcmp(again, spki, spki_len) != 0)
+        return pc_refuse("key-parameters", "SubjectPublicKeyInfo is not in its one DER form (X.690 §10)");
+    return 0;
+}
+
+int pki_key_judge(const EVP_PKEY *key, const unsigned char *spki, size_t spki_len)
+{
+    int rc = judge(key, spki, spki_len);
+
+    ERR_clear_error(); /* what a hostile key left there is no news for the next caller */
+    return rc;
+}

@@ -1,0 +1,58 @@
+/* Cleanup attributes for the objects of libcrypto, declared once. No functions of our own. */
+#ifndef PKI_OPENSSL_H
+#define PKI_OPENSSL_H
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "src/base/memory.h"
+
+PC_DEFINE_CLEANUP(ASN1_BIT_STRING, ASN1_BIT_STRING_free);
+PC_DEFINE_CLEANUP(ASN1_ENUMERATED, ASN1_ENUMERATED_free);
+PC_DEFINE_CLEANUP(ASN1_INTEGER, ASN1_INTEGER_free);
+PC_DEFINE_CLEANUP(ASN1_OCTET_STRING, ASN1_OCTET_STRING_free);
+PC_DEFINE_CLEANUP(ASN1_STRING, ASN1_STRING_free);
+PC_DEFINE_CLEANUP(ASN1_TIME, ASN1_TIME_free);
+PC_DEFINE_CLEANUP(AUTHORITY_KEYID, AUTHORITY_KEYID_free);
+PC_DEFINE_CLEANUP(BASIC_CONSTRAINTS, BASIC_CONSTRAINTS_free);
+PC_DEFINE_CLEANUP(BIGNUM, BN_free);
+PC_DEFINE_CLEANUP(BIO, BIO_free_all);
+PC_DEFINE_CLEANUP(BN_CTX, BN_CTX_free);
+PC_DEFINE_CLEANUP(EC_GROUP, EC_GROUP_free);
+PC_DEFINE_CLEANUP(EC_POINT, EC_POINT_free);
+PC_DEFINE_CLEANUP(EVP_MD_CTX, EVP_MD_CTX_free);
+PC_DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
+PC_DEFINE_CLEANUP(EVP_PKEY_CTX, EVP_PKEY_CTX_free);
+PC_DEFINE_CLEANUP(EXTENDED_KEY_USAGE, EXTENDED_KEY_USAGE_free);
+PC_DEFINE_CLEANUP(GENERAL_NAME, GENERAL_NAME_free);
+PC_DEFINE_CLEANUP(GENERAL_NAMES, GENERAL_NAMES_free);
+PC_DEFINE_CLEANUP(X509, X509_free);
+PC_DEFINE_CLEANUP(X509_ALGOR, X509_ALGOR_free);
+PC_DEFINE_CLEANUP(X509_CRL, X509_CRL_free);
+PC_DEFINE_CLEANUP(X509_EXTENSION, X509_EXTENSION_free);
+PC_DEFINE_CLEANUP(X509_NAME, X509_NAME_free);
+PC_DEFINE_CLEANUP(X509_NAME_ENTRY, X509_NAME_ENTRY_free);
+PC_DEFINE_CLEANUP(X509_PUBKEY, X509_PUBKEY_free);
+PC_DEFINE_CLEANUP(X509_REQ, X509_REQ_free);
+PC_DEFINE_CLEANUP(X509_REVOKED, X509_REVOKED_free);
+PC_DEFINE_CLEANUP(X509_STORE, X509_STORE_free);
+PC_DEFINE_CLEANUP(X509_STORE_CTX, X509_STORE_CTX_free);
+
+/* A stack that owns its extensions. */
+static inline void pki_extensions_free_ref(STACK_OF(X509_EXTENSION) * *stack)
+{
+    sk_X509_EXTENSION_pop_free(*stack, X509_EXTENSION_free);
+}
+
+/* Memory from i2d_… and its like: *(unsigned char **). */
+static inline void pki_openssl_free_ref(unsigned char **memory)
+{
+    OPENSSL_free(*memory);
+}
+#define pki_autoder PC_CLEANUP(pki_openssl_free_ref) unsigned char
+
+#endif

@@ -1,0 +1,18 @@
+/* Before the issuer's own key signs. OpenSSL gives the to-be-signed bytes of a certificate or CRL only after
+ * a signing pass. A throwaway key of the issuer's kind makes that pass; its signature is dropped. Within
+ * src/pki only. */
+#ifndef PKI_THROWAWAY_H
+#define PKI_THROWAWAY_H
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+/* The key that will sign must be the one in the issuer's certificate, or with `issuer` NULL (self-signed) the
+ * subject's. PC_EFAIL. */
+int pki_check_issuer(const X509 *issuer, const EVP_PKEY *subject_key, const EVP_PKEY *issuer_key);
+
+/* A private key that yields the same AlgorithmIdentifier as `issuer_key`, and the digest that goes with it
+ * (borrowed). */
+int pki_throwaway_key(const EVP_PKEY *issuer_key, EVP_PKEY **ret, const EVP_MD **ret_digest);
+
+#endif
