@@ -1,0 +1,174 @@
+/* Links that switch in one rename, flat folders, and the visible names. What a generation or a pending key
+ * is, is decided elsewhere. */
+#include "provision/device/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/base/memory.h"
+
+static const char *const visible[] = {DEV_CA, DEV_CERTIFICATE, DEV_KEY};
+#define VISIBLE (sizeof visible / sizeof visible[0])
+
+void dev_path(char ret[DEV_PATH_MAX], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(ret, DEV_PATH_MAX, format, args);
+    va_end(args);
+}
+
+int dev_link_read(const char *path, char ret[DEV_LINK_MAX])
+{
+    ssize_t len = readlink(path, ret, DEV_LINK_MAX);
+    if (len < 0) {
+        ret[0] = '\0';
+        if (errno == ENOENT || errno == ENOTDIR)
+            return 0;
+        if (errno == EINVAL)
+            return pc_refuse("dir-legacy", "%s: is no link, so this program did not make it", path);
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    }
+    if (len >= DEV_LINK_MAX)
+        return pc_refuse("dir-legacy", "%s: is a link that this program did not make", path);
+    ret[len] = '\0';
+    return 0;
+}
+
+int dev_link_switch(const char *dir, const char *name, const char *target)
+{
+    char path[DEV_PATH_MAX], fresh[DEV_PATH_MAX];
+    dev_path(path, "%s/%s", dir, name);
+    dev_path(fresh, "%s/.%s.new", dir, name);
+    /* The lock is held: a link of that name is what a cut left. */
+    if (unlink(fresh) != 0 && errno != ENOENT)
+        return pc_fail_errno(PC_EFAIL, "%s", fresh);
+    if (symlink(target, fresh) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", fresh);
+    if (rename(fresh, path) != 0) {
+        int r = pc_fail_errno(PC_EFAIL, "%s", path);
+        unlink(fresh);
+        return r;
+    }
+    return pc_dir_sync(dir);
+}
+
+int dev_link_remove(const char *dir, const char *name, const char *target, unsigned *count)
+{
+    char path[DEV_PATH_MAX], found[DEV_LINK_MAX];
+    dev_path(path, "%s/.%s.new", dir, name);
+    if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    dev_path(path, "%s/%s", dir, name);
+    /* What is no link, or leads elsewhere, is somebody else's and stays. */
+    if (dev_link_read(path, found) < 0 || found[0] == '\0' || (target && strcmp(found, target) != 0))
+        return 0;
+    if (unlink(path) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    *count += 1;
+    return pc_dir_sync(dir);
+}
+
+static void close_dir(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+/* All files in the folder, or only the temporary ones. */
+static int remove_files(const char *path, bool temporary, unsigned *count)
+{
+    pc_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    DIR *PC_CLEANUP(close_dir) dir = fdopendir(fd);
+    if (!dir)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    fd = -1; /* closedir closes it */
+    const struct dirent *entry;
+    while (errno = 0, (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (temporary && entry->d_name[0] != '.')
+            continue;
+        if (unlinkat(dirfd(dir), entry->d_name, 0) != 0)
+            return pc_fail_errno(PC_EFAIL, "%s/%s", path, entry->d_name);
+        if (count)
+            *count += 1;
+    }
+    return errno ? pc_fail_errno(PC_EFAIL, "%s", path) : 0;
+}
+
+int dev_folder_remove(const char *path, unsigned *count)
+{
+    if (!pc_file_exists(path))
+        return 0;
+    int r = remove_files(path, false, count);
+    if (r < 0)
+        return r;
+    if (rmdir(path) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    char parent[DEV_PATH_MAX];
+    dev_path(parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return pc_dir_sync(parent);
+}
+
+int dev_folder_sweep(const char *path)
+{
+    return pc_file_exists(path) ? remove_files(path, true, NULL) : 0;
+}
+
+int dev_folder_check(const char *dir)
+{
+    char path[DEV_PATH_MAX], found[DEV_LINK_MAX], wanted[DEV_LINK_MAX];
+    for (size_t i = 0; i < VISIBLE; i++) {
+        dev_path(path, "%s/%s", dir, visible[i]);
+        int r = dev_link_read(path, found);
+        if (r < 0)
+            return r;
+        snprintf(wanted, sizeof wanted, "current/%s", visible[i]);
+        if (found[0] && strcmp(found, wanted) != 0)
+            return pc_refuse("dir-legacy", "%s: is a link to %s, which this program did not make", path,
+                             found);
+    }
+    dev_path(path, "%s/device.key", dir);
+    if (pc_file_exists(path))
+        return pc_refuse("dir-legacy", "%s: a private key in a file; nothing is put beside it", path);
+    dev_path(path, "%s/current", dir);
+    return dev_link_read(path, found);
+}
+
+int dev_folder_link(const char *dir)
+{
+    char path[DEV_PATH_MAX], target[DEV_LINK_MAX];
+    for (size_t i = 0; i < VISIBLE; i++) {
+        dev_path(path, "%s/%s", dir, visible[i]);
+        if (pc_file_exists(path))
+            continue;
+        snprintf(target, sizeof target, "current/%s", visible[i]);
+        int r = dev_link_switch(dir, visible[i], target);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int dev_folder_unlink(const char *dir, unsigned *count)
+{
+    char target[DEV_LINK_MAX];
+    for (size_t i = 0; i < VISIBLE; i++) {
+        snprintf(target, sizeof target, "current/%s", visible[i]);
+        int r = dev_link_remove(dir, visible[i], target, count);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

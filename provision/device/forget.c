@@ -1,0 +1,80 @@
+/* Removing what this program made. Handles go by the Names that are written down, files by the folders that
+ * are ours. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "provision/device/tidy.h"
+#include "src/base/error.h"
+#include "src/base/file.h"
+
+/* Opens the TPM if any record names a handle: without it, nothing goes. */
+static int reach_tpm(struct dev *dev)
+{
+    pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
+    size_t found = 0;
+    dev_autopending pending = {0};
+    struct tpm *tpm;
+    int r = dev_generation_list(dev->settings.dir, &names, &found);
+    if (r == 0)
+        r = dev_pending_load(dev->settings.dir, &pending);
+    bool needed = pending.handle != 0;
+    for (size_t i = 0; r == 0 && !needed && i < found; i++) {
+        struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+        needed = dev_generation_key(dev->settings.dir, names[i], &key) == 0 && key && tpm_key_handle(key);
+    }
+    return r < 0 || !needed ? r : dev_tpm(dev, &tpm);
+}
+
+/* From here on no client finds the set, and the generations are records of keys to evict. */
+static int unlink_set(const char *dir, const char *current, struct dev_forget_report *count)
+{
+    char target[DEV_LINK_MAX];
+    snprintf(target, sizeof target, "generations/%s", current);
+    int r = dev_folder_unlink(dir, &count->files);
+    return r < 0 ? r : dev_link_remove(dir, "current", target, &count->files);
+}
+
+static int drop_generations(struct dev *dev, struct dev_forget_report *count)
+{
+    pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
+    size_t found = 0;
+    int r = dev_generation_list(dev->settings.dir, &names, &found);
+    for (size_t i = 0; r == 0 && i < found; i++)
+        r = dev_generation_drop(dev, names[i], count);
+    if (r < 0)
+        return r;
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/generations", dev->settings.dir);
+    rmdir(path); /* something else in it is not ours, and stays */
+    return pc_dir_sync(dev->settings.dir);
+}
+
+int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret)
+{
+    const char *dir = dev->settings.dir;
+    struct dev_forget_report count = {0};
+    char current[DEV_GENERATION_TEXT] = "";
+    if (!pc_file_exists(dir)) {
+        *ret = count;
+        return 0;
+    }
+    int r = dev_begin(dev, false);
+    if (r < 0)
+        return r;
+    struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
+    r = dev_generation_current(dir, current);
+    if (r == 0 && current[0] && !force)
+        return pc_refuse("key-in-use", "%s: generation %s is installed; --force removes it and its key", dir,
+                         current);
+    if (r == 0)
+        r = reach_tpm(busy);
+    if (r == 0)
+        r = unlink_set(dir, current, &count);
+    if (r == 0)
+        r = drop_generations(busy, &count);
+    if (r == 0)
+        r = dev_pending_drop(busy, &count);
+    if (r == 0)
+        *ret = count;
+    return r;
+}

@@ -1,0 +1,30 @@
+/* The installed set, read: one generation, pinned by its name, so that a switch meanwhile mixes nothing.
+ * Needs no lock and no TPM. */
+#ifndef DEV_INSTALLED_H
+#define DEV_INSTALLED_H
+
+#include <openssl/x509.h>
+
+#include "provision/device/device.h"
+#include "provision/device/generation.h"
+
+struct dev_installed {
+    char name[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
+    struct dev_set set;
+    bool reloaded;
+    X509 *leaf;          /* owned; NULL when nothing is installed, and then all else is empty too */
+    struct tpm_key *key; /* owned */
+    char cn[PKI_UUID_TEXT];
+};
+int dev_installed_read(const char *dir, struct dev_installed *ret);
+void dev_installed_clear(struct dev_installed *installed);
+#define dev_autoinstalled PC_CLEANUP(dev_installed_clear) struct dev_installed
+
+/* What reports say of a leaf. */
+struct dev_leaf {
+    char cn[PKI_UUID_TEXT], serial[41], sha256[PKI_FINGERPRINT_TEXT];
+    int64_t not_before, not_after;
+};
+int dev_leaf_describe(const X509 *leaf, struct dev_leaf *ret);
+
+#endif

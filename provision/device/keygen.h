@@ -1,0 +1,14 @@
+/* The pending key, ready to be used; for keygen and request. The caller holds the lock. */
+#ifndef DEV_KEYGEN_H
+#define DEV_KEYGEN_H
+
+#include "provision/device/operation.h"
+#include "provision/device/pending.h"
+
+/* Finds the pending key in the TPM, finishes what was begun, or makes one. `*ret_made`: some of it was done
+ * by this call. */
+int dev_key_ready(struct dev *dev, struct dev_pending *ret, bool *ret_made);
+
+int dev_key_describe(const struct tpm_key *key, struct dev_key_report *ret);
+
+#endif

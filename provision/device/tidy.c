@@ -1,0 +1,203 @@
+/* Which generations and keys are kept, and how the others go: the key first, by its Name, then the record
+ * that names it. */
+#include "provision/device/tidy.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "provision/tpm/keyfile.h"
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/base/log.h"
+
+/* Names of keys that must stay: of the current, the previous and the pending one. */
+struct keep {
+    struct tpm_name names[3];
+    size_t count;
+};
+
+int dev_generation_key(const char *dir, const char *name, struct tpm_key **ret)
+{
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/generations/%s/" DEV_KEY, dir, name);
+    *ret = NULL;
+    if (!pc_file_exists(path))
+        return 0;
+    pc_autobytes pem = {0};
+    int r = pc_file_read(path, TPM_KEYFILE_MAX, &pem);
+    if (r == 0)
+        r = tpm_keyfile_parse(pem.data, pem.len, ret);
+    return r < 0 ? pc_fail_in("%s", path) : 0;
+}
+
+static bool kept(const struct keep *keep, const struct tpm_name *name)
+{
+    for (size_t i = 0; i < keep->count; i++)
+        if (tpm_name_equal(&keep->names[i], name))
+            return true;
+    return false;
+}
+
+/* A damaged key file of a kept generation stops everything: its Name is not known, so no key is safe to
+ * evict. */
+static int keep_generation(const char *dir, const char *name, struct keep *keep)
+{
+    struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+    int r = *name ? dev_generation_key(dir, name, &key) : 0;
+    if (r == 0 && key)
+        keep->names[keep->count++] = *tpm_key_name(key);
+    return r;
+}
+
+static int keep_installed(const char *dir, struct keep *keep)
+{
+    char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
+    int r = dev_generation_kept(dir, current, previous);
+    if (r == 0)
+        r = keep_generation(dir, current, keep);
+    return r < 0 ? r : keep_generation(dir, previous, keep);
+}
+
+static int keep_pending(const char *dir, struct keep *keep)
+{
+    dev_autopending pending = {0};
+    int r = dev_pending_load(dir, &pending);
+    if (r == 0 && pending.name.len)
+        keep->names[keep->count++] = pending.name;
+    return r;
+}
+
+/* Evicts what persists at `handle` if its Name is `name`; something else there is left alone. */
+static int evict(struct dev *dev, uint32_t handle, const struct tpm_name *name, unsigned *count)
+{
+    struct tpm *tpm;
+    struct tpm_name found;
+    int r = dev_tpm(dev, &tpm);
+    if (r == 0)
+        r = tpm_handle_name(tpm, handle, &found);
+    if (dev_refused_as(r, "handle-free"))
+        return 0;
+    if (r < 0)
+        return r;
+    if (!tpm_name_equal(&found, name)) {
+        pc_log(PC_LOG_NOTICE, "handle 0x%08x holds another key than ours: left alone", handle);
+        return 0;
+    }
+    r = tpm_handle_evict(tpm, handle, name);
+    if (r == 0)
+        *count += 1;
+    return r;
+}
+
+static int drop_key(struct dev *dev, uint32_t handle, const struct tpm_name *name, const struct keep *keep,
+                    unsigned *count)
+{
+    if (handle == 0 || name->len == 0 || kept(keep, name))
+        return 0;
+    return evict(dev, handle, name, count);
+}
+
+int dev_pending_drop(struct dev *dev, struct dev_forget_report *count)
+{
+    dev_autopending pending = {0};
+    struct keep keep = {.count = 0};
+    int r = dev_pending_load(dev->settings.dir, &pending);
+    if (r < 0 || !pending.present)
+        return r;
+    r = keep_installed(dev->settings.dir, &keep);
+    if (r == 0)
+        r = drop_key(dev, pending.handle, &pending.name, &keep, &count->handles);
+    return r < 0 ? r : dev_pending_remove(dev->settings.dir, &count->files);
+}
+
+int dev_generation_drop(struct dev *dev, const char *name, struct dev_forget_report *count)
+{
+    struct keep keep = {.count = 0};
+    struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+    int r = keep_installed(dev->settings.dir, &keep);
+    if (r == 0)
+        r = keep_pending(dev->settings.dir, &keep);
+    if (r < 0)
+        return r;
+    r = dev_generation_key(dev->settings.dir, name, &key);
+    if (r == PC_EREFUSED) {
+        pc_log(PC_LOG_WARNING, "%s: the TPM's key, if there is one, is not known and stays", pc_error_text());
+        r = 0;
+    }
+    if (r == 0 && key)
+        r = drop_key(dev, tpm_key_handle(key), tpm_key_name(key), &keep, &count->handles);
+    return r < 0 ? r : dev_generation_remove(dev->settings.dir, name, &count->files);
+}
+
+/* What a cut left of durable writes: among it, perhaps, a wrapped key that has been persistent since. */
+static int sweep(const char *dir, const char *current)
+{
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/pending", dir);
+    int r = dev_folder_sweep(path);
+    if (r == 0 && rmdir(path) == 0) /* only when nothing is in it */
+        r = pc_dir_sync(dir);
+    if (r < 0 || !*current)
+        return r;
+    dev_path(path, "%s/generations/%s", dir, current);
+    return dev_folder_sweep(path);
+}
+
+/* The set was switched, and then the power went before pending/ was removed. */
+static int settle_pending(struct dev *dev, const char *current)
+{
+    dev_autopending pending = {0};
+    struct keep keep = {.count = 0};
+    int r = dev_pending_load(dev->settings.dir, &pending);
+    if (r == 0 && pending.present)
+        r = keep_generation(dev->settings.dir, current, &keep);
+    if (r < 0 || pending.name.len == 0 || !kept(&keep, &pending.name))
+        return r;
+    return dev_pending_remove(dev->settings.dir, NULL);
+}
+
+int dev_tidy(struct dev *dev)
+{
+    const char *dir = dev->settings.dir;
+    char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
+    int r = dev_generation_kept(dir, current, previous);
+    if (r == 0)
+        r = sweep(dir, current);
+    if (r < 0 || current[0] == '\0')
+        return r;
+    r = settle_pending(dev, current);
+    if (r < 0)
+        return r;
+    pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
+    size_t count;
+    r = dev_generation_list(dir, &names, &count);
+    struct dev_forget_report dropped = {0};
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (strcmp(names[i], current) != 0 && strcmp(names[i], previous) != 0)
+            r = dev_generation_drop(dev, names[i], &dropped);
+    return r;
+}
+
+int dev_previous_yield(struct dev *dev)
+{
+    const char *dir = dev->settings.dir;
+    char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
+    struct keep keep = {.count = 0};
+    struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+    int r = dev_generation_kept(dir, current, previous);
+    if (r == 0)
+        r = keep_generation(dir, current, &keep);
+    if (r == 0)
+        r = keep_pending(dir, &keep);
+    if (r == 0 && previous[0])
+        r = dev_generation_key(dir, previous, &key);
+    unsigned freed = 0;
+    if (r == 0 && key)
+        r = drop_key(dev, tpm_key_handle(key), tpm_key_name(key), &keep, &freed);
+    if (r < 0 || freed)
+        return r;
+    return pc_fail_named(PC_EUNREACH, "tpm-full",
+                         "handles 0x%08x to 0x%08x: none is free, and none is ours to give up",
+                         dev->settings.handle_first, dev->settings.handle_last);
+}

@@ -1,0 +1,229 @@
+/* A TCTI for tests, loaded by its path, that records, counts, delays and fails commands on their way to
+ * another TCTI. No product code here.
+ *
+ *   /path/tcti_recorder.so:OPTION,OPTION…|TCTI    for example
+ *   /path/tcti_recorder.so:log=/tmp/log,fail=15d@1=921|swtpm:host=127.0.0.1,port=2321
+ *
+ *   log=FILE        appends a line a command, code and response code in hex: "0000015d 00000000"
+ *   fail=CC@N=RC    the N-th command with code CC is not sent, and answered with RC (hex)
+ *   delay=CC@N=MS   ... is sent MS milliseconds late
+ *   drop=CC@N       ... is sent, and its answer never comes
+ *   corrupt=CC@N=I  ... is sent, and the octet of its answer that is I before the last comes changed
+ *   kill=CC@N       ... is sent and answered, and then SIGKILL ends this process, as if power had gone
+ *
+ * CC 0 is any command, N 0 each of them. Counting begins with each opening. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tss2/tss2_tcti.h>
+#include <tss2/tss2_tctildr.h>
+#include <tss2/tss2_tpm2_types.h>
+
+#define RULES_MAX 16
+#define HEADER 10
+
+enum act { ACT_FAIL, ACT_DELAY, ACT_DROP, ACT_KILL, ACT_CORRUPT, ACTS };
+
+struct rule {
+    enum act act;
+    uint32_t code;
+    unsigned long nth, value, seen;
+};
+
+struct recorder {
+    TSS2_TCTI_CONTEXT_COMMON_V2 common;
+    TSS2_TCTI_CONTEXT *inner;
+    char *log;
+    struct rule rules[RULES_MAX];
+    size_t rule_count;
+    uint32_t code;                /* of the command on its way */
+    const struct rule *hit[ACTS]; /* by act: the rule that the command met */
+};
+
+static uint32_t word(const uint8_t *octet)
+{
+    return (uint32_t)octet[0] << 24 | (uint32_t)octet[1] << 16 | (uint32_t)octet[2] << 8 | octet[3];
+}
+
+static void record(const struct recorder *recorder, uint32_t rc)
+{
+    FILE *out = recorder->log ? fopen(recorder->log, "ae") : NULL;
+    if (out == NULL)
+        return;
+    fprintf(out, "%08x %08x\n", recorder->code, rc);
+    fclose(out);
+}
+
+static TSS2_RC recorder_transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *command)
+{
+    struct recorder *recorder = (struct recorder *)context;
+    if (size < HEADER)
+        return TSS2_TCTI_RC_BAD_VALUE;
+    recorder->code = word(command + 6);
+    memset(recorder->hit, 0, sizeof(recorder->hit));
+    for (size_t i = 0; i < recorder->rule_count; i++) {
+        struct rule *rule = &recorder->rules[i];
+        if (rule->code != 0 && rule->code != recorder->code)
+            continue;
+        rule->seen++;
+        if (rule->nth == 0 || rule->nth == rule->seen)
+            recorder->hit[rule->act] = rule;
+    }
+    if (recorder->hit[ACT_DELAY] != NULL)
+        usleep((useconds_t)recorder->hit[ACT_DELAY]->value * 1000);
+    if (recorder->hit[ACT_FAIL] != NULL)
+        return TSS2_RC_SUCCESS;
+    return Tss2_Tcti_Transmit(recorder->inner, size, command);
+}
+
+static TSS2_RC answer(struct recorder *recorder, uint32_t rc, size_t *size, uint8_t *response)
+{
+    if (*size < HEADER)
+        return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
+    const uint8_t header[HEADER] = {
+        0x80,       0x01, 0, 0, 0, HEADER, (uint8_t)(rc >> 24), (uint8_t)(rc >> 16), (uint8_t)(rc >> 8),
+        (uint8_t)rc};
+    memcpy(response, header, HEADER);
+    *size = HEADER;
+    record(recorder, rc);
+    return TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC recorder_receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *response, int32_t timeout)
+{
+    struct recorder *recorder = (struct recorder *)context;
+    if (recorder->hit[ACT_FAIL] != NULL)
+        return answer(recorder, (uint32_t)recorder->hit[ACT_FAIL]->value, size, response);
+    TSS2_RC rc = Tss2_Tcti_Receive(recorder->inner, size, response, timeout);
+    if (rc != TSS2_RC_SUCCESS || response == NULL || *size < HEADER)
+        return rc;
+    record(recorder, word(response + 6));
+    if (recorder->hit[ACT_CORRUPT] != NULL)
+        response[*size - 1 - recorder->hit[ACT_CORRUPT]->value % *size] ^= 1;
+    if (recorder->hit[ACT_KILL] != NULL)
+        kill(getpid(), SIGKILL);
+    while (recorder->hit[ACT_DROP] != NULL)
+        pause();
+    return rc;
+}
+
+static void recorder_finalize(TSS2_TCTI_CONTEXT *context)
+{
+    struct recorder *recorder = (struct recorder *)context;
+    Tss2_TctiLdr_Finalize(&recorder->inner);
+    free(recorder->log);
+    recorder->log = NULL;
+}
+
+static TSS2_RC recorder_cancel(TSS2_TCTI_CONTEXT *context)
+{
+    return Tss2_Tcti_Cancel(((struct recorder *)context)->inner);
+}
+
+static TSS2_RC recorder_poll_handles(TSS2_TCTI_CONTEXT *context, TSS2_TCTI_POLL_HANDLE *handles,
+                                     size_t *count)
+{
+    return Tss2_Tcti_GetPollHandles(((struct recorder *)context)->inner, handles, count);
+}
+
+static TSS2_RC recorder_set_locality(TSS2_TCTI_CONTEXT *context, uint8_t locality)
+{
+    return Tss2_Tcti_SetLocality(((struct recorder *)context)->inner, locality);
+}
+
+static TSS2_RC recorder_make_sticky(TSS2_TCTI_CONTEXT *context, TPM2_HANDLE *handle, uint8_t sticky)
+{
+    return Tss2_Tcti_MakeSticky(((struct recorder *)context)->inner, handle, sticky);
+}
+
+static int add_rule(struct recorder *recorder, enum act act, const char *text)
+{
+    if (recorder->rule_count == RULES_MAX)
+        return -1;
+    char *end = NULL;
+    struct rule rule = {.act = act, .code = (uint32_t)strtoul(text, &end, 16)};
+    if (*end != '@')
+        return -1;
+    rule.nth = strtoul(end + 1, &end, 10);
+    if (*end == '=')
+        rule.value = strtoul(end + 1, &end, act == ACT_FAIL ? 16 : 10);
+    if (*end != '\0')
+        return -1;
+    recorder->rules[recorder->rule_count++] = rule;
+    return 0;
+}
+
+static int add_option(struct recorder *recorder, const char *option)
+{
+    static const char *const names[] = {[ACT_FAIL] = "fail=",
+                                        [ACT_DELAY] = "delay=",
+                                        [ACT_DROP] = "drop=",
+                                        [ACT_KILL] = "kill=",
+                                        [ACT_CORRUPT] = "corrupt="};
+    if (strncmp(option, "log=", 4) == 0) {
+        recorder->log = strdup(option + 4);
+        return recorder->log != NULL ? 0 : -1;
+    }
+    for (int i = 0; i < ACTS; i++) {
+        if (strncmp(option, names[i], strlen(names[i])) == 0)
+            return add_rule(recorder, (enum act)i, option + strlen(names[i]));
+    }
+    return -1;
+}
+
+static TSS2_RC configure(struct recorder *recorder, const char *conf)
+{
+    const char *inner = conf ? strchr(conf, '|') : NULL;
+    char *options = inner ? strndup(conf, (size_t)(inner - conf)) : NULL;
+    if (options == NULL)
+        return TSS2_TCTI_RC_BAD_VALUE;
+    int result = 0;
+    char *rest = NULL;
+    for (char *option = strtok_r(options, ",", &rest); option && result == 0;
+         option = strtok_r(NULL, ",", &rest))
+        result = add_option(recorder, option);
+    free(options);
+    TSS2_RC rc = result < 0 ? TSS2_TCTI_RC_BAD_VALUE : Tss2_TctiLdr_Initialize(inner + 1, &recorder->inner);
+    if (rc != TSS2_RC_SUCCESS)
+        free(recorder->log);
+    return rc;
+}
+
+static TSS2_RC recorder_init(TSS2_TCTI_CONTEXT *context, size_t *size, const char *conf)
+{
+    if (context == NULL) {
+        *size = sizeof(struct recorder);
+        return TSS2_RC_SUCCESS;
+    }
+    struct recorder *recorder = (struct recorder *)context;
+    memset(recorder, 0, sizeof(*recorder));
+    recorder->common = (TSS2_TCTI_CONTEXT_COMMON_V2){
+        .v1 = {.magic = UINT64_C(0x7265636f72646572),
+               .version = 2,
+               .transmit = recorder_transmit,
+               .receive = recorder_receive,
+               .finalize = recorder_finalize,
+               .cancel = recorder_cancel,
+               .getPollHandles = recorder_poll_handles,
+               .setLocality = recorder_set_locality},
+        .makeSticky = recorder_make_sticky,
+    };
+    return configure(recorder, conf);
+}
+
+const TSS2_TCTI_INFO *Tss2_Tcti_Info(void);
+__attribute__((visibility("default"))) const TSS2_TCTI_INFO *Tss2_Tcti_Info(void)
+{
+    static const TSS2_TCTI_INFO info = {
+        .version = 2,
+        .name = "tcti-recorder",
+        .description = "records, counts, delays and fails commands",
+        .config_help = "OPTION,OPTION…|TCTI",
+        .init = recorder_init,
+    };
+    return &info;
+}

@@ -1,0 +1,287 @@
+/* What a chain must be before it is installed: each rule with a certificate that breaks this one alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "provision/device/check.h"
+#include "src/base/error.h"
+#include "src/base/time.h"
+#include "src/pki/chain.h"
+#include "tests/unit/device/forge.h"
+
+#define NOW INT64_C(1795000000) /* 2026-11-18 */
+#define YEAR (365 * PC_DAY)
+
+struct fixture {
+    EVP_PKEY *root_key, *key;
+    X509 *root, *other_root;
+    STACK_OF(X509) * anchors;
+};
+static struct fixture fixture;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture.root_key = forge_key();
+    fixture.key = forge_key();
+    fixture.root = forge_root("/O=Test/CN=Root", fixture.root_key, NOW);
+    fixture.other_root = forge_root("/O=Test/CN=Other Root", fixture.key, NOW);
+    fixture.anchors = sk_X509_new_null();
+    return sk_X509_push(fixture.anchors, fixture.root) > 0 ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sk_X509_free(fixture.anchors);
+    X509_free(fixture.root);
+    X509_free(fixture.other_root);
+    EVP_PKEY_free(fixture.key);
+    EVP_PKEY_free(fixture.root_key);
+    return 0;
+}
+
+/* Checks one leaf under the fixture's root, for FORGE_PLANT. Takes the leaf over. */
+static int check_at(X509 *leaf, int64_t now)
+{
+    const struct dev_expected expected[] = {
+        {.plant = NULL, .source = "nothing"},
+        {.plant = FORGE_PLANT, .source = "the configured plant"},
+    };
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    assert_true(sk_X509_push(chain, leaf) > 0);
+    int r = dev_check_chain(chain, fixture.anchors, expected, 2, now);
+    sk_X509_pop_free(chain, X509_free);
+    return r;
+}
+
+static void assert_refused(int r, const char *name)
+{
+    assert_int_equal(r, PC_EREFUSED);
+    assert_string_equal(pc_error_name(), name);
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        check_at(forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW), NOW), 0);
+}
+
+/* A PLC that boots in 1970, or in 2038 on a bad battery: the first is no reason, the second is. */
+static void test_clock(void **state)
+{
+    (void)state;
+    assert_int_equal(check_at(forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW), 0),
+                     0);
+    assert_refused(check_at(forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW),
+                            INT64_C(0x80000000)),
+                   "chain-expired");
+}
+
+struct variant {
+    const char *refusal; /* NULL: must pass */
+    const char *subject; /* NULL: CN = FORGE_PLANT */
+    const char *changed; /* instead of the extension of that name; NULL: all as they should be */
+    const char *added;   /* one more */
+    bool dropped;        /* `changed` only names what is left out */
+    int64_t from, until; /* relative to NOW; both 0: as they should be */
+};
+
+static X509 *forge_variant(const struct variant *variant, X509 *issuer, EVP_PKEY *issuer_key)
+{
+    const char *extensions[16];
+    size_t count = 0;
+    for (size_t i = 0; forge_device_extensions[i]; i++) {
+        const char *line = forge_device_extensions[i];
+        size_t len = strcspn(line, "=") + 1;
+        if (variant->changed && strncmp(variant->changed, line, len) == 0) {
+            if (variant->dropped)
+                continue;
+            line = variant->changed;
+        }
+        extensions[count++] = line;
+    }
+    if (variant->added)
+        extensions[count++] = variant->added;
+    extensions[count] = NULL;
+    bool dated = variant->from || variant->until;
+    const struct forge_plan plan = {
+        .subject = variant->subject ? variant->subject : "/CN=" FORGE_PLANT,
+        .extensions = extensions,
+        .issuer = issuer,
+        .issuer_key = issuer_key,
+        .key = fixture.key,
+        .from = NOW + (dated ? variant->from : -300),
+        .until = NOW + (dated ? variant->until : YEAR),
+    };
+    return forge_certificate(&plan);
+}
+
+#define UUID_URI "URI:urn:uuid:"
+
+static void test_variants(void **state)
+{
+    (void)state;
+    static const struct variant variants[] = {
+        {.refusal = NULL},
+        {.refusal = NULL, .from = -YEAR, .until = 0},
+        {.refusal = NULL, .from = 10 * PC_DAY, .until = 20 * PC_DAY},
+        {.refusal = "chain-expired", .from = -YEAR, .until = -1},
+        {.refusal = "install-dates", .from = 20 * PC_DAY, .until = 10 * PC_DAY},
+        /* Begins when its issuer has ended. */
+        {.refusal = "chain-expired", .from = 3 * YEAR, .until = 4 * YEAR},
+        {.refusal = "install-cn",
+         .subject = "/CN=" FORGE_OTHER,
+         .changed = "subjectAltName=" UUID_URI FORGE_OTHER},
+        {.refusal = "install-cn", .subject = "/O=Test/CN=" FORGE_PLANT},
+        {.refusal = "install-cn", .subject = "/CN=plc-17"},
+        {.refusal = "install-cn", .subject = "/CN=A1B2C3D4-0000-0000-0000-000000000001"},
+        {.refusal = "name-cn", .subject = "/CN=" FORGE_PLANT "/CN=" FORGE_OTHER},
+        {.refusal = "name-cn", .subject = "/O=Test"},
+        {.refusal = "install-profile", .changed = "keyUsage=critical,digitalSignature,keyEncipherment"},
+        {.refusal = "install-profile", .changed = "keyUsage=", .dropped = true},
+        {.refusal = "install-profile", .changed = "extendedKeyUsage=clientAuth,serverAuth"},
+        {.refusal = "install-profile", .changed = "extendedKeyUsage=", .dropped = true},
+        {.refusal = "install-profile", .changed = "subjectAltName=", .dropped = true},
+        {.refusal = "install-profile", .changed = "subjectAltName=" UUID_URI FORGE_OTHER},
+        {.refusal = "install-profile", .changed = "subjectAltName=" UUID_URI FORGE_PLANT ",DNS:localhost"},
+        {.refusal = "install-profile",
+         .changed = "subjectAltName=URI:urn:uuid:a1b2c3d4-0000-0000-0000-00000000000"},
+        {.refusal = "install-profile", .changed = "subjectAltName=DNS:" FORGE_PLANT},
+        {.refusal = "install-profile", .changed = "basicConstraints=", .dropped = true},
+        {.refusal = "chain-", .changed = "extendedKeyUsage=serverAuth"},
+        {.refusal = "", .changed = "basicConstraints=critical,CA:TRUE"},
+        {.refusal = "", .changed = "keyUsage=critical,digitalSignature,keyCertSign"},
+        {.refusal = "", .added = "1.2.3.4.5=critical,ASN1:NULL"},
+        {.refusal = "", .added = "subjectAltName=" UUID_URI FORGE_PLANT},
+    };
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+        const char *refusal = variants[i].refusal;
+        int r = check_at(forge_variant(&variants[i], fixture.root, fixture.root_key), NOW);
+        if (r != (refusal ? PC_EREFUSED : 0))
+            fail_msg("variant %zu: %d (%s)", i, r, pc_error_text());
+        /* "" and "chain-" leave open which rule is met first. */
+        if (refusal && strncmp(pc_error_name(), refusal, strlen(refusal)) != 0)
+            fail_msg("variant %zu: '%s' (%s), not '%s'", i, pc_error_name(), pc_error_text(), refusal);
+    }
+}
+
+static void test_foreign_issuer(void **state)
+{
+    (void)state;
+    static const struct variant plain = {.refusal = NULL};
+    /* Another CA; and one that only calls itself like ours. */
+    assert_refused(check_at(forge_variant(&plain, fixture.other_root, fixture.key), NOW), "chain-anchor");
+    X509 *PC_CLEANUP(X509_free_ref) impostor = forge_root("/O=Test/CN=Root", fixture.key, NOW);
+    int r = check_at(forge_variant(&plain, impostor, fixture.key), NOW);
+    assert_int_equal(r, PC_EREFUSED);
+    /* Our own issuer's name and key identifier over a signature by another key. */
+    r = check_at(forge_variant(&plain, fixture.root, fixture.key), NOW);
+    assert_int_equal(r, PC_EREFUSED);
+}
+
+/* A root that came with the leaf is not trusted for that. */
+static void test_smuggled_root(void **state)
+{
+    (void)state;
+    const struct dev_expected expected = {.plant = FORGE_PLANT, .source = "the configured plant"};
+    static const struct variant plain = {.refusal = NULL};
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    assert_true(sk_X509_push(chain, forge_variant(&plain, fixture.other_root, fixture.key)) > 0);
+    assert_true(X509_up_ref(fixture.other_root) == 1 && sk_X509_push(chain, fixture.other_root) > 0);
+    assert_refused(dev_check_chain(chain, fixture.anchors, &expected, 1, NOW), "chain-anchor");
+    sk_X509_pop_free(chain, X509_free);
+}
+
+static void test_expectations(void **state)
+{
+    (void)state;
+    const struct dev_expected disagree[] = {
+        {.plant = FORGE_PLANT, .source = "the plant requested"},
+        {.plant = FORGE_OTHER, .source = "the configured plant"},
+    };
+    const struct dev_expected nothing[] = {{.plant = NULL, .source = "a"}, {.plant = "", .source = "b"}};
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    assert_true(
+        sk_X509_push(chain, forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW)) > 0);
+    assert_refused(dev_check_chain(chain, fixture.anchors, disagree, 2, NOW), "install-cn");
+    assert_non_null(strstr(pc_error_text(), "the configured plant is " FORGE_OTHER));
+    assert_refused(dev_check_chain(chain, fixture.anchors, nothing, 2, NOW), "plant-missing");
+    assert_refused(dev_check_chain(chain, fixture.anchors, NULL, 0, NOW), "plant-missing");
+    sk_X509_pop_free(chain, X509_free);
+}
+
+static int check_anchor(X509 *anchor)
+{
+    STACK_OF(X509) *anchors = sk_X509_new_null();
+    assert_true(sk_X509_push(anchors, anchor) > 0);
+    int r = dev_check_anchors(anchors);
+    sk_X509_pop_free(anchors, X509_free);
+    return r;
+}
+
+static void test_anchors(void **state)
+{
+    (void)state;
+    static const struct variant plain = {.refusal = NULL};
+    const struct forge_plan issued = {
+        .subject = "/O=Test/CN=Issuing",
+        .extensions = forge_root_extensions,
+        .issuer = fixture.root,
+        .issuer_key = fixture.root_key,
+        .key = fixture.key,
+        .from = NOW,
+        .until = NOW + YEAR,
+    };
+    const struct forge_plan misnamed = {
+        .subject = "/O=Test/CN=Root",
+        .extensions = forge_root_extensions,
+        .issuer = fixture.root,
+        .issuer_key = fixture.root_key,
+        .key = fixture.key,
+        .from = NOW,
+        .until = NOW + YEAR,
+    };
+    static const char *const nothing[] = {NULL};
+    const struct forge_plan bare = {
+        .subject = "/O=Test/CN=Bare",
+        .extensions = nothing,
+        .issuer_key = fixture.key,
+        .key = fixture.key,
+        .from = NOW,
+        .until = NOW + YEAR,
+    };
+    assert_int_equal(check_anchor(forge_root("/CN=Any", fixture.key, NOW)), 0);
+    assert_refused(check_anchor(forge_variant(&plain, fixture.root, fixture.root_key)), "install-anchor");
+    assert_refused(check_anchor(forge_certificate(&issued)), "install-anchor");
+    assert_refused(check_anchor(forge_certificate(&misnamed)), "install-anchor");
+    assert_refused(check_anchor(forge_certificate(&bare)), "install-anchor");
+}
+
+static void test_signature(void **state)
+{
+    (void)state;
+    X509 *PC_CLEANUP(X509_free_ref) leaf =
+        forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW);
+    assert_int_equal(dev_check_signature(fixture.key, leaf), 0);
+    assert_refused(dev_check_signature(fixture.root_key, leaf), "install-signature");
+    /* A key without its private half cannot sign. */
+    assert_int_equal(dev_check_signature(X509_get0_pubkey(leaf), leaf), PC_EFAIL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),          cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_variants),      cmocka_unit_test(test_foreign_issuer),
+        cmocka_unit_test(test_smuggled_root), cmocka_unit_test(test_expectations),
+        cmocka_unit_test(test_anchors),       cmocka_unit_test(test_signature),
+    };
+    return cmocka_run_group_tests_name("device check", tests, set_up, tear_down);
+}
