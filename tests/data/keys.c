@@ -5,11 +5,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 
 static void need(bool condition, const char *what)
@@ -283,12 +286,59 @@ static EVP_PKEY *make(enum data_key kind)
     return NULL;
 }
 
+/* Making an RSA key takes long, under valgrind minutes: where PC_TEST_KEYS names a folder, those that come
+ * back whole from a file are made once a build. */
+static const bool kept[DATA_KEYS] = {
+    [DATA_RSA_1024] = true,         [DATA_RSA_2047] = true, [DATA_RSA_2048] = true,
+    [DATA_RSA_3072] = true,         [DATA_RSA_4096] = true, [DATA_RSA_EXPONENT_3] = true,
+    [DATA_RSA_EXPONENT_257] = true, [DATA_RSA_PSS] = true,
+};
+
+static EVP_PKEY *load(const char *path)
+{
+    BIO *file = BIO_new_file(path, "r");
+    EVP_PKEY *key = file ? PEM_read_bio_PrivateKey(file, NULL, NULL, NULL) : NULL;
+
+    BIO_free(file);
+    ERR_clear_error();
+    return key;
+}
+
+/* Whole or not at all: other tests run at the same time. */
+static void store(const char *path, EVP_PKEY *key)
+{
+    char temporary[4200];
+    snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+    BIO *file = BIO_new_file(temporary, "w");
+
+    if (file && PEM_write_bio_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1 && BIO_flush(file) == 1)
+        rename(temporary, path);
+    BIO_free(file);
+    ERR_clear_error();
+}
+
+static EVP_PKEY *load_or_make(enum data_key kind)
+{
+    const char *folder = kept[kind] ? getenv("PC_TEST_KEYS") : NULL;
+    char path[4096];
+    if (!folder)
+        return make(kind);
+    snprintf(path, sizeof path, "%s/key-%d.pem", folder, (int)kind);
+    EVP_PKEY *key = load(path);
+    if (!key) {
+        key = make(kind);
+        if (key)
+            store(path, key);
+    }
+    return key;
+}
+
 static EVP_PKEY *keys[DATA_KEYS];
 
 EVP_PKEY *data_key(enum data_key kind)
 {
     if (!keys[kind])
-        keys[kind] = make(kind);
+        keys[kind] = load_or_make(kind);
     need(keys[kind] != NULL, "cannot be made");
     return keys[kind];
 }

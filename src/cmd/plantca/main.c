@@ -1,0 +1,139 @@
+/* plantca: the authority. The table of its commands and of their options; help and the manual pages follow
+ * it. */
+#include "src/cmd/plantca/plantca.h"
+
+#define OPTIONS(array) .options = (array), .option_count = CMD_LENGTH(array)
+/* Commands that sign ask the token for its PIN. */
+#define PIN_FILE                                                                                             \
+    {                                                                                                        \
+        "pin-file", 0, "FILE", "read the token's PIN from FILE", NULL, NULL                                  \
+    }
+#define PIN_FD                                                                                               \
+    {                                                                                                        \
+        "pin-fd", 0, "N", "read the token's PIN from file descriptor N", NULL, NULL                          \
+    }
+
+static const struct cmd_option pin_options[] = {PIN_FILE, PIN_FD};
+
+static const struct cmd_option sign_options[] = {
+    {"plant", 0, "UUID", "the plant that the certificate is for (must be given)", NULL, NULL},
+    {"profile", 0, "NAME", "kind of certificate: device, which is the default", NULL, NULL},
+    {"out", 'o', "FILE", "write the chain to FILE, not to standard output", NULL, NULL},
+    {"renew", 0, NULL, "inside the renewal window: a successor for the same key", NULL, NULL},
+    {"replace", 0, "SERIAL", "another key takes the place of this current certificate", NULL, NULL},
+    {"revoke-old", 0, "REASON", "revoke the predecessor at once, not after the overlap", NULL, NULL},
+    {"dry-run", 'n', NULL, "judge the request and sign nothing", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option broker_options[] = {
+    {"cn", 0, "NAME", "host name of the broker, instead of [broker] cn", NULL, NULL},
+    {"san", 0, "LIST", "subject alternative names, instead of [broker] san", NULL, NULL},
+    {"csr", 0, "FILE", "certify the key of this request", NULL, NULL},
+    {"new-key", 0, "FILE", "make a key and write it to FILE (0600, never replaced)", NULL, NULL},
+    {"out", 'o', "FILE", "write the chain to FILE, not to standard output", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option revoke_options[] = {
+    {"plant", 0, "UUID", "every valid certificate of this plant", NULL, NULL},
+    {"serial", 0, "HEX", "the certificate with this serial number", NULL, NULL},
+    {"cert", 0, "FILE", "this very certificate", NULL, NULL},
+    {"reason", 0, "REASON", "reason code of RFC 5280; by default unspecified", NULL, NULL},
+    {"dry-run", 'n', NULL, "say what would be revoked and revoke nothing", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option crl_options[] = {
+    {"out", 'o', "FILE", "write a copy of the CRL to FILE", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option publish_options[] = {
+    {"dir", 0, "DIR", "publish to DIR instead of [publish] dir", "publish", "dir"},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option list_options[] = {
+    {"current", 0, NULL, "the current certificate of each name", NULL, NULL},
+    {"valid", 0, NULL, "unrevoked and unexpired ones: what a broker accepts", NULL, NULL},
+    {"expiring", 0, "DAYS", "current ones that end within DAYS days", NULL, NULL},
+    {"revoked", 0, NULL, "revoked ones", NULL, NULL},
+};
+
+static const struct cmd_option show_options[] = {
+    {"pem", 0, NULL, "print the certificate with this serial number as PEM", NULL, NULL},
+};
+
+static const struct cmd_command commands[] = {
+    {.name = "init",
+     .run = plantca_run_init,
+     .summary = "Make the CA: key in the token, root certificate, ledger, first CRL",
+     OPTIONS(pin_options)},
+    {.name = "ensure",
+     .run = plantca_run_ensure,
+     .summary = "Make the CA where there is none; silent where it is sound",
+     OPTIONS(pin_options)},
+    {.name = "sign",
+     .run = plantca_run_sign,
+     .operands = "CSR",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Issue a device certificate",
+     OPTIONS(sign_options)},
+    {.name = "broker",
+     .run = plantca_run_broker,
+     .summary = "Issue the broker's server certificate",
+     OPTIONS(broker_options)},
+    {.name = "revoke",
+     .run = plantca_run_revoke,
+     .summary = "Revoke certificates and make a new CRL",
+     OPTIONS(revoke_options)},
+    {.name = "crl", .run = plantca_run_crl, .summary = "Make a new CRL", OPTIONS(crl_options)},
+    {.name = "publish",
+     .run = plantca_run_publish,
+     .summary = "Install CA, CRL and certificates where brokers read them",
+     OPTIONS(publish_options)},
+    {.name = "list",
+     .run = plantca_run_list,
+     .summary = "List the certificates on record",
+     OPTIONS(list_options)},
+    {.name = "show",
+     .run = plantca_run_show,
+     .operands = "UUID|SERIAL",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Show what is on record of a plant or a certificate",
+     OPTIONS(show_options)},
+    {.name = "status", .run = plantca_run_status, .summary = "Tell whether all is well, and until when"},
+    {.name = "config",
+     .run = cmd_run_config,
+     .summary = "Show the settings in effect and where each comes from"},
+    {.name = "help",
+     .run = cmd_run_help,
+     .operands = "[COMMAND]",
+     .operands_max = 1,
+     .summary = "Show help",
+     .without_settings = true},
+};
+
+int main(int argc, char **argv)
+{
+    const struct cmd_program program = {
+        .name = "plantca",
+        .summary = "The certificate authority of plantcert; its key lives in a PKCS#11 token",
+        .config_env = "PLANTCA_CONFIG",
+        .config_path = "/etc/plantca/plantca.conf",
+        .settings = plantca_settings,
+        .setting_count = plantca_setting_count,
+        .commands = commands,
+        .command_count = CMD_LENGTH(commands),
+    };
+
+    return cmd_main(&program, argc, argv);
+}

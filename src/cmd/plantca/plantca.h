@@ -1,0 +1,47 @@
+/* What the commands of plantca share: their settings, the authority they open, and how a record is shown. */
+#ifndef CMD_PLANTCA_H
+#define CMD_PLANTCA_H
+
+#include "src/ca/authority.h"
+#include "src/ca/issue.h"
+#include "src/ca/revoke.h"
+#include "src/cmd/command.h"
+
+extern const struct pc_setting plantca_settings[];
+extern const size_t plantca_setting_count;
+
+int plantca_run_init(struct cmd *cmd);
+int plantca_run_ensure(struct cmd *cmd);
+int plantca_run_sign(struct cmd *cmd);
+int plantca_run_broker(struct cmd *cmd);
+int plantca_run_revoke(struct cmd *cmd);
+int plantca_run_crl(struct cmd *cmd);
+int plantca_run_publish(struct cmd *cmd);
+int plantca_run_list(struct cmd *cmd);
+int plantca_run_show(struct cmd *cmd);
+int plantca_run_status(struct cmd *cmd);
+
+/* settings.c: what the configuration says, borrowed from `cmd`. The PIN comes, when asked for, from
+ * --pin-file, --pin-fd, [token] pin-file or the terminal, whichever is there first. */
+int plantca_read_settings(struct cmd *cmd, struct ca_settings *ret);
+
+/* request.c: the bytes of a request, at most PKI_REQUEST_MAX. Passes an error of ca_sign or ca_broker on, and
+ * puts the file's name before it when it lies in the request. */
+int plantca_check_input(const struct cmd *cmd,
+                        const char *path); /* PC_EUSAGE: stdin is to be this file and the PIN */
+int plantca_read_request(const char *path, struct pc_bytes *ret);
+int plantca_name_request(int rc, const char *path);
+
+/* record.c: one certificate on record, as JSON members and as lines of a summary. */
+json_t *plantca_record_json(const struct ca_record *record);
+void plantca_record_say(const struct cmd *cmd, const struct ca_record *record);
+/* The JSON of a summary of the CA, and its lines. */
+void plantca_summary_set(struct cmd *cmd, const struct ca_summary *summary);
+void plantca_summary_say(const struct cmd *cmd, const struct ca_summary *summary);
+/* Members "crl": {…}. */
+json_t *plantca_crl_json(const struct ca_crl_report *crl);
+/* What was issued: JSON members, and lines with path, serial, fingerprint, expiry; `out` NULL when the chain
+ * went to stdout. A predecessor that was superseded is warned of. */
+void plantca_issued_tell(struct cmd *cmd, const struct ca_issued *issued, const char *out);
+
+#endif

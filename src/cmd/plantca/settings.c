@@ -1,0 +1,170 @@
+/* The settings of plantca: the one table of what its configuration may say, and what the authority is given
+ * of it. */
+#include "src/cmd/plantca/plantca.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "config.h"
+#include "hsm/pin.h"
+#include "src/base/error.h"
+#include "src/cmd/checks.h"
+#include "src/pki/name.h"
+
+PC_DEFINE_CLEANUP(GENERAL_NAMES, GENERAL_NAMES_free);
+PC_DEFINE_CLEANUP(X509_NAME, X509_NAME_free);
+
+static int check_key(const char *value)
+{
+    enum pki_key_type type;
+
+    if (pki_key_type_parse(value, &type) != 0 || type == PKI_KEY_RSA_2048)
+        return pc_fail(PC_EUSAGE, "'%.40s' is none of rsa:3072, rsa:4096, ec:P-256, ec:P-384", value);
+    return 0;
+}
+
+static int check_subject(const char *value)
+{
+    PC_CLEANUP(X509_NAME_free_ref) X509_NAME *name = NULL;
+
+    return pki_name_parse(value, &name);
+}
+
+static int check_san(const char *value)
+{
+    PC_CLEANUP(GENERAL_NAMES_free_ref) GENERAL_NAMES *names = NULL;
+
+    return pki_san_parse(value, &names);
+}
+
+/* RFC 7512; whatever is wrong in it is found when the token is opened, but a PIN must not even be shown by
+ * `config`. */
+static int check_uri(const char *value)
+{
+    if (strncmp(value, "pkcs11:", 7) != 0)
+        return pc_fail(PC_EUSAGE, "no pkcs11: URI");
+    if (strstr(value, "pin-value") != NULL || strstr(value, "pin-source") != NULL)
+        return pc_fail(PC_EUSAGE, "a PKCS#11 URI must not carry a PIN (pin-value, pin-source); use pin-file");
+    return 0;
+}
+
+static int check_ledger(const char *value)
+{
+    static const char scheme[] = "postgresql://";
+
+    if (strcmp(value, "sqlite") == 0 || strncmp(value, "sqlite:/", 8) == 0)
+        return 0;
+    if (strncmp(value, scheme, sizeof scheme - 1) != 0)
+        return pc_fail(PC_EUSAGE, "'%.100s' is none of sqlite, sqlite:/PATH, postgresql://…", value);
+    const char *user = value + sizeof scheme - 1, *at = strchr(user, '@'), *colon = strchr(user, ':');
+    if ((at != NULL && colon != NULL && colon < at) || strstr(user, "password=") != NULL)
+        return pc_fail(PC_EUSAGE, "a password in the ledger's address; use a password file (~/.pgpass)");
+    return 0;
+}
+
+const struct pc_setting plantca_settings[] = {
+    {"token", "module", NULL, NULL, pc_check_path},
+    {"token", "uri", NULL, NULL, check_uri},
+    {"token", "label", NULL, NULL, NULL},
+    {"token", "serial", NULL, NULL, NULL},
+    {"token", "pin-file", NULL, NULL, pc_check_path},
+    {"ca", "state", NULL, "/var/lib/plantca", pc_check_path},
+    {"ca", "subject", "CA_SUBJECT", "/C=CZ/ST=Prague/O=CPI IoT Platform/CN=CPI Root CA", check_subject},
+    {"ca", "days", "CA_DAYS", "3650", pc_check_days},
+    {"ca", "key", NULL, "rsa:4096", check_key},
+    {"ca", "crl-days", NULL, "30", pc_check_days},
+    {"device", "days", "DEVICE_DAYS", "730", pc_check_days},
+    {"device", "renew-window", NULL, "60d", pc_check_duration},
+    {"device", "overlap", NULL, "14d", pc_check_duration},
+    {"device", "backdate", NULL, "5m", pc_check_duration},
+    {"broker", "cn", "BROKER_CN", "mqtt.voke.lovinka.com", cmd_check_host},
+    {"broker", "san", NULL, "DNS:mqtt.voke.lovinka.com, DNS:localhost, DNS:cpi-mosquitto, IP:127.0.0.1",
+     check_san},
+    {"broker", "days", NULL, "730", pc_check_days},
+    {"ledger", "url", NULL, "sqlite", check_ledger},
+    {"publish", "dir", NULL, NULL, pc_check_path},
+    {"publish", "reload", NULL, NULL, cmd_check_command},
+    {"station", "listen", NULL, "0.0.0.0:8443", cmd_check_listen},
+    {"station", "name", NULL, "localhost", cmd_check_host},
+    {"station", "early-renewal", NULL, "no", pc_check_flag},
+};
+const size_t plantca_setting_count = CMD_LENGTH(plantca_settings);
+
+static int pin_from_fd(const struct cmd *cmd, struct pc_secret **ret)
+{
+    long fd;
+    int rc = cmd_number(cmd, "pin-fd", 0, INT_MAX, &fd);
+
+    return rc != 0 ? rc : hsm_pin_from_fd((int)fd, ret);
+}
+
+/* struct ca_settings' way to a PIN. */
+static int find_pin(void *context, const char *label, struct pc_secret **ret)
+{
+    const struct cmd *cmd = context;
+    const char *file = cmd_value(cmd, "pin-file");
+
+    if (cmd_given(cmd, "pin-fd"))
+        return pin_from_fd(cmd, ret);
+    if (file == NULL)
+        file = pc_config_get(cmd->config, "token", "pin-file");
+    if (file != NULL)
+        return hsm_pin_from_file(file, ret);
+    if (cmd->no_input)
+        return pc_fail(PC_EAUTH,
+                       "token '%s': no PIN: no --pin-file, --pin-fd or [token] pin-file, and --no-input",
+                       label);
+    return hsm_pin_from_terminal(label, ret);
+}
+
+static bool takes_pin(const struct cmd *cmd)
+{
+    for (size_t i = 0; i < cmd->command->option_count; i++)
+        if (strcmp(cmd->command->options[i].name, "pin-file") == 0)
+            return true;
+    return false;
+}
+
+int plantca_read_settings(struct cmd *cmd, struct ca_settings *ret)
+{
+    static const char *const pin_options[] = {"pin-file", "pin-fd", NULL};
+    const struct pc_config *config = cmd->config;
+    enum pki_key_type key;
+
+    if (takes_pin(cmd)) {
+        int rc = cmd_choose(cmd, true, pin_options);
+        if (rc != 0)
+            return rc;
+    }
+    if (pc_config_get(config, "token", "uri") != NULL &&
+        (pc_config_get(config, "token", "label") != NULL || pc_config_get(config, "token", "serial") != NULL))
+        return pc_fail(PC_EUSAGE, "[token] uri stands beside label or serial: one or the other");
+    int rc = pki_key_type_parse(pc_config_get(config, "ca", "key"), &key);
+    if (rc != 0)
+        return rc;
+    *ret = (struct ca_settings){
+        .token = {.module = pc_config_get(config, "token", "module"),
+                  .uri = pc_config_get(config, "token", "uri"),
+                  .label = pc_config_get(config, "token", "label"),
+                  .serial = pc_config_get(config, "token", "serial")},
+        .state = pc_config_get(config, "ca", "state"),
+        .subject = pc_config_get(config, "ca", "subject"),
+        .days = pc_config_number(config, "ca", "days"),
+        .key = key,
+        .crl_days = pc_config_number(config, "ca", "crl-days"),
+        .backdate = pc_config_duration(config, "device", "backdate"),
+        .device_days = pc_config_number(config, "device", "days"),
+        .renew_window = pc_config_duration(config, "device", "renew-window"),
+        .overlap = pc_config_duration(config, "device", "overlap"),
+        .broker_cn = pc_config_get(config, "broker", "cn"),
+        .broker_san = pc_config_get(config, "broker", "san"),
+        .broker_days = pc_config_number(config, "broker", "days"),
+        .ledger_url = pc_config_get(config, "ledger", "url"),
+        .publish_dir = pc_config_get(config, "publish", "dir"),
+        .publish_reload = pc_config_get(config, "publish", "reload"),
+        .program = "plantca " PLANTCERT_VERSION,
+        .pin = takes_pin(cmd) ? find_pin : NULL,
+        .pin_context = cmd,
+    };
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* plantca status: is the authority sound, and until when. Exit 3 or 4 when its token is locked or out of
+ * reach, 5 when the CRL or the CA itself has lapsed or the audit chain is broken. */
+#include "src/cmd/plantca/plantca.h"
+
+#include "src/base/error.h"
+#include "src/ca/list.h"
+#include "src/cmd/output.h"
+
+#define CRL_SOON (3 * PC_DAY) /* a warning from here to nextUpdate */
+
+static void set_json(struct cmd *cmd, const struct ca_health *health)
+{
+    plantca_summary_set(cmd, &health->ca);
+    cmd_set(cmd, "{s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I}}", "certificates", "current", (json_int_t)health->current,
+            "valid", (json_int_t)health->valid, "expiring", (json_int_t)health->expiring, "superseded",
+            (json_int_t)health->superseded, "held", (json_int_t)health->held, "revoked",
+            (json_int_t)health->revoked, "unfinished", (json_int_t)health->unfinished);
+    cmd_set(cmd, "{s:I,s:o,s:o,s:I,s:o}", "crl_number", (json_int_t)health->crl_number, "crl_this_update",
+            cmd_json_time(health->crl_this_update), "crl_next_update", cmd_json_time(health->crl_next_update),
+            "crl_entries", (json_int_t)health->crl_entries, "issuance_horizon",
+            cmd_json_time(health->issuance_horizon));
+    cmd_set(cmd, "{s:{s:I,s:s,s:b},s:{s:i,s:o}}", "audit", "rows", (json_int_t)health->audit_rows, "head",
+            health->audit_head, "sound", health->audit_sound, "token_health", "code", -health->token_error,
+            "message", cmd_json_text(health->token_text));
+}
+
+static void say_all(const struct cmd *cmd, const struct ca_health *health)
+{
+    char next[PC_TIME_TEXT], horizon[PC_TIME_TEXT];
+
+    pc_time_format(health->crl_next_update, next);
+    pc_time_format(health->issuance_horizon, horizon);
+    plantca_summary_say(cmd, &health->ca);
+    cmd_field(cmd, "Token health", "%s", health->token_error == 0 ? "reachable" : health->token_text);
+    cmd_field(cmd, "CRL number", "%llu, %zu revoked, good until %s", (unsigned long long)health->crl_number,
+              health->crl_entries, next);
+    cmd_field(cmd, "Certificates", "%zu current, %zu valid, %zu superseded, %zu held, %zu revoked",
+              health->current, health->valid, health->superseded, health->held, health->revoked);
+    cmd_field(cmd, "To be renewed", "%zu", health->expiring);
+    cmd_field(cmd, "Full term until", "%s (later device certificates end with the CA)", horizon);
+    cmd_field(cmd, "Audit log", "%zu rows, chain %s", health->audit_rows,
+              health->audit_sound ? "sound" : "BROKEN");
+}
+
+static void warn_all(struct cmd *cmd, const struct ca_health *health, int64_t now)
+{
+    if (health->crl_next_update > now && health->crl_next_update - now < CRL_SOON)
+        cmd_warn(cmd, "the CRL lapses in %lld hours; make a new one: plantca crl",
+                 (long long)((health->crl_next_update - now) / 3600));
+    if (health->issuance_horizon < now)
+        cmd_warn(cmd, "device certificates are cut short by the end of the CA; plan a new generation");
+    if (health->unfinished > 0)
+        cmd_warn(cmd, "%zu issuances were begun and not finished", health->unfinished);
+    if (health->ca.token.pin_count_low)
+        cmd_warn(cmd, "a wrong PIN was given to the token since the last login");
+}
+
+static int judge(const struct ca_health *health, int64_t now)
+{
+    if (!health->audit_sound)
+        return pc_refuse("audit-broken", "the audit chain is broken: the record was changed behind our back");
+    if (health->ca.not_after < now)
+        return pc_refuse("ca-expired", "the CA certificate has expired");
+    if (health->crl_next_update <= now)
+        return pc_refuse("crl-lapsed",
+                         "the CRL has lapsed: brokers that read it refuse every plant; run: plantca crl");
+    if (health->token_error != 0)
+        return pc_fail(health->token_error, "%s", health->token_text);
+    return 0;
+}
+
+int plantca_run_status(struct cmd *cmd)
+{
+    PC_CLEANUP(ca_health_clear) struct ca_health health = {0};
+    struct ca_settings settings;
+    PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
+    int rc = plantca_read_settings(cmd, &settings);
+
+    if (rc == 0)
+        rc = ca_open(&settings, &ca);
+    if (rc == 0)
+        rc = ca_status(ca, &health);
+    if (rc != 0)
+        return rc;
+    int64_t now = pc_now();
+    set_json(cmd, &health);
+    say_all(cmd, &health);
+    warn_all(cmd, &health, now);
+    return judge(&health, now);
+}

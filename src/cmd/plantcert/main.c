@@ -1,0 +1,94 @@
+/* plantcert: the device's side. The table of its commands and of their options; help and the manual pages
+ * follow it. */
+#include <stdlib.h>
+
+#include "src/cmd/plantcert/plantcert.h"
+
+#define OPTIONS(array) .options = (array), .option_count = CMD_LENGTH(array)
+#define TCTI                                                                                                 \
+    {                                                                                                        \
+        "tcti", 0, "TCTI", "where the TPM is, instead of [tpm] tcti", "tpm", "tcti"                          \
+    }
+
+static const struct cmd_option tpm_options[] = {TCTI};
+
+static const struct cmd_option request_options[] = {
+    {"plant", 0, "UUID", "the plant to ask for, instead of [device] plant", NULL, NULL},
+    {"out", 'o', "FILE", "write the request to FILE, not to standard output", NULL, NULL},
+    TCTI,
+};
+
+static const struct cmd_option install_options[] = {
+    {"ca", 0, "FILE", "the trust anchor: needed at first, later the installed one holds", NULL, NULL},
+    TCTI,
+};
+
+static const struct cmd_option status_options[] = {
+    {"offline", 0, NULL, "do not ask the TPM", NULL, NULL},
+    TCTI,
+};
+
+static const struct cmd_option config_options[] = {
+    {"openssl", 0, NULL, "print the OpenSSL configuration that a service needs", NULL, NULL},
+    TCTI,
+};
+
+static const struct cmd_option forget_options[] = {
+    {"force", 0, NULL, "the key in use and the installed certificate too", NULL, NULL},
+    TCTI,
+};
+
+static const struct cmd_command commands[] = {
+    {.name = "keygen",
+     .run = plantcert_run_keygen,
+     .summary = "Make the device's key in the TPM",
+     OPTIONS(tpm_options)},
+    {.name = "request",
+     .run = plantcert_run_request,
+     .summary = "Make the certificate request, signed in the TPM",
+     OPTIONS(request_options)},
+    {.name = "install",
+     .run = plantcert_run_install,
+     .operands = "CHAIN",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Check a certificate chain and install it",
+     OPTIONS(install_options)},
+    {.name = "status",
+     .run = plantcert_run_status,
+     .summary = "Tell what is installed and until when",
+     OPTIONS(status_options)},
+    {.name = "config",
+     .run = plantcert_run_config,
+     .summary = "Show the settings in effect and where each comes from",
+     OPTIONS(config_options)},
+    {.name = "forget",
+     .run = plantcert_run_forget,
+     .summary = "Remove keys and certificates that this program made",
+     OPTIONS(forget_options)},
+    {.name = "help",
+     .run = cmd_run_help,
+     .operands = "[COMMAND]",
+     .operands_max = 1,
+     .summary = "Show help",
+     .without_settings = true},
+};
+
+int main(int argc, char **argv)
+{
+    const struct cmd_program program = {
+        .name = "plantcert",
+        .summary = "A device's certificate; its key lives in the TPM",
+        .config_env = "PLANTCERT_CONFIG",
+        .config_path = "/etc/plantcert/plantcert.conf",
+        .settings = plantcert_settings,
+        .setting_count = plantcert_setting_count,
+        .commands = commands,
+        .command_count = CMD_LENGTH(commands),
+    };
+
+    /* tpm2-tss writes to stderr of its own accord; what fails is said by us, once. An operator may ask for
+     * more by setting it. */
+    setenv("TSS2_LOG", "all+NONE", 0);
+    return cmd_main(&program, argc, argv);
+}

@@ -1,0 +1,71 @@
+/* The settings of plantcert: the one table of what its configuration may say, and what the device's side is
+ * given of it. */
+#include "src/cmd/plantcert/plantcert.h"
+
+#include <string.h>
+
+#include "src/base/error.h"
+#include "src/cmd/checks.h"
+#include "src/pki/name.h"
+
+static int check_key(const char *value)
+{
+    enum pki_key_type type;
+
+    if (pki_key_type_parse(value, &type) != 0 || (type != PKI_KEY_RSA_2048 && type != PKI_KEY_EC_P256))
+        return pc_fail(PC_EUSAGE, "'%.40s' is neither rsa:2048 nor ec:P-256", value);
+    return 0;
+}
+
+static int check_store(const char *value)
+{
+    if (strcmp(value, "handle") == 0 || strcmp(value, "blob") == 0)
+        return 0;
+    return pc_fail(PC_EUSAGE, "'%.40s' is neither handle nor blob", value);
+}
+
+const struct pc_setting plantcert_settings[] = {
+    {"device", "plant", NULL, NULL, pki_uuid_check},
+    {"device", "dir", NULL, "/etc/voke", pc_check_path},
+    {"device", "group", NULL, NULL, cmd_check_group},
+    {"device", "key", NULL, "rsa:2048", check_key},
+    {"device", "store", NULL, "handle", check_store},
+    {"device", "handles", NULL, "0x81020000-0x8102000f", cmd_check_handles},
+    {"device", "reload", NULL, NULL, cmd_check_command},
+    {"tpm", "tcti", "PLANTCERT_TCTI", "device:/dev/tpmrm0", cmd_check_command},
+    {"tpm", "allow-simulator", "PLANTCERT_ALLOW_SIMULATOR", "no", pc_check_flag},
+    {"station", "url", NULL, NULL, cmd_check_https},
+    {"station", "trust", NULL, NULL, pc_check_path},
+    {"renew", "before", NULL, "30d", pc_check_duration},
+};
+const size_t plantcert_setting_count = CMD_LENGTH(plantcert_settings);
+
+static int read_settings(const struct pc_config *config, struct dev_settings *ret)
+{
+    struct dev_settings settings = {
+        .plant = pc_config_get(config, "device", "plant"),
+        .dir = pc_config_get(config, "device", "dir"),
+        .group = pc_config_get(config, "device", "group"),
+        .store =
+            strcmp(pc_config_get(config, "device", "store"), "blob") == 0 ? DEV_STORE_BLOB : DEV_STORE_HANDLE,
+        .reload = pc_config_get(config, "device", "reload"),
+        .renew_before = pc_config_duration(config, "renew", "before"),
+        .tpm = {.tcti = pc_config_get(config, "tpm", "tcti"),
+                .allow_simulator = pc_config_flag(config, "tpm", "allow-simulator")},
+    };
+    int rc = pki_key_type_parse(pc_config_get(config, "device", "key"), &settings.key);
+
+    if (rc == 0)
+        rc = cmd_handles_parse(pc_config_get(config, "device", "handles"), &settings.handle_first,
+                               &settings.handle_last);
+    if (rc == 0)
+        *ret = settings;
+    return rc;
+}
+
+int plantcert_open(struct cmd *cmd, struct dev_settings *settings, struct dev **ret)
+{
+    int rc = read_settings(cmd->config, settings);
+
+    return rc == 0 ? dev_open(settings, ret) : rc;
+}

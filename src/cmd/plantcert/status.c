@@ -1,0 +1,86 @@
+/* plantcert status: what is installed, until when, and whether the TPM still has its key. */
+#include "src/cmd/plantcert/plantcert.h"
+
+#include "src/base/error.h"
+#include "src/cmd/output.h"
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? cmd_json_text(text) : json_null();
+}
+
+static void set_json(struct cmd *cmd, const struct dev_status *status)
+{
+    bool installed = status->installed;
+
+    cmd_set(cmd, "{s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "state", dev_state_name(status->state), "installed",
+            installed, "plant", text_or_null(status->cn), "serial", text_or_null(status->serial),
+            "certificate_sha256", text_or_null(status->certificate_sha256), "not_before",
+            installed ? cmd_json_time(status->not_before) : json_null(), "not_after",
+            installed ? cmd_json_time(status->not_after) : json_null(), "renew_at",
+            installed ? cmd_json_time(status->renew_at) : json_null());
+    cmd_set(cmd, "{s:o,s:o,s:o,s:o,s:o}", "generation", text_or_null(status->generation), "previous",
+            text_or_null(status->previous), "current", plantcert_key_json(&status->current), "pending",
+            plantcert_key_json(&status->pending), "key_check",
+            status->key_checked ? json_pack("{s:i,s:o}", "code", -status->key_error, "message",
+                                            cmd_json_text(status->key_text))
+                                : json_null());
+}
+
+static void say_certificate(const struct cmd *cmd, const struct dev_status *status)
+{
+    char fingerprint[CMD_COLONS_TEXT], from[PC_TIME_TEXT], until[PC_TIME_TEXT], renew[PC_TIME_TEXT];
+
+    pc_time_format(status->not_before, from);
+    pc_time_format(status->not_after, until);
+    pc_time_format(status->renew_at, renew);
+    cmd_colons(status->certificate_sha256, fingerprint);
+    cmd_field(cmd, "Plant", "%s", status->cn);
+    cmd_field(cmd, "Serial", "%s", status->serial);
+    cmd_field(cmd, "SHA-256", "%s", fingerprint);
+    cmd_field(cmd, "Not before", "%s", from);
+    cmd_field(cmd, "Expires", "%s", until);
+    cmd_field(cmd, "Renew from", "%s", renew);
+    cmd_field(cmd, "Generation", "%s%s%s", status->generation,
+              status->previous[0] != '\0' ? ", before it " : "", status->previous);
+}
+
+static void say_all(const struct cmd *cmd, const struct dev_status *status)
+{
+    cmd_field(cmd, "State", "%s", dev_state_name(status->state));
+    cmd_field(cmd, "Folder", "%s", pc_config_get(cmd->config, "device", "dir"));
+    if (status->installed)
+        say_certificate(cmd, status);
+    if (status->current.present)
+        plantcert_key_say(cmd, &status->current);
+    if (status->pending.present) {
+        cmd_say(cmd, "Pending:\n");
+        plantcert_key_say(cmd, &status->pending);
+    }
+    if (status->key_checked)
+        cmd_field(cmd, "TPM", "%s", status->key_error == 0 ? "has the key" : status->key_text);
+}
+
+int plantcert_run_status(struct cmd *cmd)
+{
+    struct dev_status status = {0};
+    struct dev_settings settings;
+    PC_CLEANUP(dev_close_ref) struct dev *dev = NULL;
+    char until[PC_TIME_TEXT];
+    int rc = plantcert_open(cmd, &settings, &dev);
+
+    if (rc == 0)
+        rc = dev_status(dev, cmd_given(cmd, "offline"), &status);
+    if (rc != 0)
+        return rc;
+    set_json(cmd, &status);
+    say_all(cmd, &status);
+    pc_time_format(status.not_after, until);
+    if (status.key_checked && status.key_error != 0)
+        return pc_fail(status.key_error, "%s", status.key_text);
+    if (status.state == DEV_EXPIRED)
+        return pc_refuse("certificate-expired", "the certificate expired at %s", until);
+    if (status.state == DEV_DUE)
+        cmd_warn(cmd, "the certificate ends at %s; it is time to renew it", until);
+    return 0;
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# plantca list and show: what is on record, for people and for programs.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "${PC_SOURCE:?}/tests/cli/setup.sh"
+ca_start
+cd "$WORK" || exit 1
+new_csr "$UUID1" one.key one.csr
+new_csr "$UUID1" new.key new.csr
+new_csr "$UUID2" two.key two.csr
+"$PLANTCA" sign -q --plant "$UUID1" one.csr -o one.crt
+"$PLANTCA" sign -q --plant "$UUID1" new.csr -o new.crt --replace "$(serial_of one.crt)" 2>/dev/null
+DEVICE_DAYS=5 "$PLANTCA" sign -q --plant "$UUID2" two.csr -o two.crt
+host=a-rather-long-name-of-a-broker.somewhere.example
+"$PLANTCA" broker -q --cn $host --new-key broker.key -o broker.crt
+PLANTCA_CONFIG=$(without_token) # nothing here needs it
+list() { "$PLANTCA" list "$@"; }
+devices() { echo '[c["serial"] for c in lines if c["profile"] == "device"] == ['"$1"']'; }
+one="\"$(serial_of one.crt)\"" new="\"$(serial_of new.crt)\"" two="\"$(serial_of two.crt)\""
+
+expect 2 "two filters" list --current --revoked
+expect 2 "days that are none" list --expiring soon
+expect 2 "negative days" list --expiring=-1
+expect 2 "an operand" list "$UUID1"
+check "list" list
+said '^NAME +STATE +EXPIRES +SERIAL$' "has a heading"
+said "^$UUID1 +superseded +20[0-9]{2}-[0-9]{2}-[0-9]{2} +$(serial_of one.crt)$" "whole serial numbers into a file"
+check "list --json" list --json
+json "one object a line, oldest first" "$(devices "$one, $new, $two")"
+json "with all that is known" 'all(set(c) == {"schema", "serial", "profile", "cn", "state", "expired", "key_sha256", "certificate_sha256", "not_before", "not_after", "issued_at", "revoked_at", "revoke_after", "reason"} for c in lines)'
+check "--current" list --json --current
+json "leaves out what was superseded" "$(devices "$new, $two")"
+check "--valid" list --json --valid
+json "does not" "$(devices "$one, $new, $two")"
+check "--expiring" list --json --expiring 6
+json "has what ends soon" "$(devices "$two")"
+check "--revoked" list --json --revoked
+json "has none yet" "$(devices '') if lines else True"
+if command -v script >/dev/null; then
+    check "on a terminal of 80 columns" script -qec "stty cols 80; '$PLANTCA' list" /dev/null
+    same "$(tr -d '\r' <"$WORK/out" | awk 'length > 80' | wc -l)" 0 "no line is longer"
+    said "$UUID1 .*\.\.\." "serial numbers are cut"
+    said "^${host:0:33}\.\.\." "so are long names"
+else
+    skip "on a terminal" "no script(1)"
+fi
+finish

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# plantca publish: the layout that brokers mount, and the command that makes them read it.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "${PC_SOURCE:?}/tests/cli/setup.sh"
+ca_start
+cd "$WORK" || exit 1
+publish() { "$PLANTCA" publish "$@"; }
+new_csr "$UUID1" one.key one.csr
+"$PLANTCA" sign -q --plant "$UUID1" one.csr -o one.crt
+"$PLANTCA" broker -q --new-key broker.key -o broker.crt
+
+grep -v '^dir' "$PLANTCA_CONFIG" >no-dir.conf
+expect 2 "no folder configured" publish -c no-dir.conf
+expect 2 "a relative folder" publish --dir published
+check "publish, without a token" publish --json -c "$(without_token)"
+json "tells what was written" 'd["written"] == 4 and d["unchanged"] == 0 and not d["reloaded"] and d["crl_number"] >= 1'
+for file in ca/ca.crt ca/ca.crl "devices/$UUID1/device.crt" broker/broker.crt; do
+    same "$(mode "published/$file")" 644 "$file, mode 0644"
+done
+check "the published certificate verifies with the published CRL" openssl verify -crl_check -CAfile published/ca/ca.crt \
+    -CRLfile published/ca/ca.crl "published/devices/$UUID1/device.crt"
+same "$(find published -name '*.key')" "" "no key is published"
+check "again" publish --json
+json "writes nothing" 'd["written"] == 0 and d["unchanged"] == 4'
+check "--dir" publish --dir "$WORK/other"
+said "Published +$WORK/other" "says where"
+check "is there" cmp published/ca/ca.crl other/ca/ca.crl
+check "when the CRL has lapsed" days_later 31 "$PLANTCA" publish --json
+json "publishes a new one" 'd["written"] == 1 and d["crl_number"] == 2'
+echo "reload = echo reloaded >>$WORK/reloads" >>"$PLANTCA_CONFIG"
+check "with a reload command" publish --json
+json "tells that it ran" 'd["reloaded"]'
+same "$(cat reloads)" "reloaded" "it ran once"
+sed -i 's/^reload .*/reload = exit 7/' "$PLANTCA_CONFIG"
+"$PLANTCA" revoke -q --plant "$UUID1"
+expect 1 "a reload command that fails" publish --json
+json "is an error" 'd["error"]["code"] == 1'
+check "the new CRL is published all the same" cmp published/ca/ca.crl state/ca.crl
+finish

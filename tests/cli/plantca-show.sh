@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# plantca show: one plant or one certificate.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "${PC_SOURCE:?}/tests/cli/setup.sh"
+ca_start
+cd "$WORK" || exit 1
+new_csr "$UUID1" one.key one.csr
+new_csr "$UUID1" new.key new.csr
+"$PLANTCA" sign -q --plant "$UUID1" one.csr -o one.crt
+"$PLANTCA" sign -q --plant "$UUID1" new.csr -o new.crt --replace "$(serial_of one.crt)" 2>/dev/null
+PLANTCA_CONFIG=$(without_token) # nothing here needs it
+show() { "$PLANTCA" show "$@"; }
+
+expect 2 "nothing to show" show
+expect 2 "neither UUID nor serial" show plc
+expect 2 "a UUID in upper case" show "${UUID1^^}"
+expect 2 "--pem of a plant" show --pem "$UUID1"
+expect 5 "a plant that is not on record" show --json "$UUID2"
+json "is refused by name" 'd["error"]["name"] == "record-unknown"'
+expect 5 "a serial that is not on record" show 0123
+expect 5 "the PEM of one that is not on record" show --pem 0123
+check "a plant" show --json "$UUID1"
+json "newest first" '[c["serial"] for c in lines] == ["'"$(serial_of new.crt)"'", "'"$(serial_of one.crt)"'"]'
+check "a serial, with colons and in upper case" show --json "$(serial_of one.crt | tr a-f A-F | sed 's/../&:/g; s/:$//')"
+json "that certificate" 'len(lines) == 1 and d["state"] == "superseded" and d["cn"] == "'"$UUID1"'" and d["revoke_after"]'
+fingerprint=$(openssl x509 -in one.crt -noout -fingerprint -sha256 | sed 's/.*=//')
+json "its fingerprint" 'd["certificate_sha256"] == "'"$(tr -d : <<<"$fingerprint" | tr A-F a-f)"'"'
+spki=$(openssl x509 -in one.crt -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d ' ' -f 1)
+json "its key's" 'd["key_sha256"] == "'"$spki"'"'
+check "for people" show "$(serial_of one.crt)"
+said "SHA-256 +$fingerprint" "as openssl prints it"
+check "--pem" show --pem "$(serial_of one.crt)"
+check "is the certificate" cmp <(openssl x509 -in one.crt) <("$PLANTCA" show --pem "$(serial_of one.crt)")
+check "--pem --json" show --pem --json "$(serial_of one.crt)"
+json "holds it" 'd["certificate_pem"].startswith("-----BEGIN CERTIFICATE-----")'
+finish

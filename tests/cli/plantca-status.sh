@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# plantca status: all is well; or the token is away, the CRL has lapsed.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "${PC_SOURCE:?}/tests/cli/setup.sh"
+ca_start
+cd "$WORK" || exit 1
+status() { "$PLANTCA" status "$@"; }
+new_csr "$UUID1" one.key one.csr
+"$PLANTCA" sign -q --plant "$UUID1" one.csr -o one.crt
+
+grep -v pin-file "$PLANTCA_CONFIG" >no-pin.conf
+check "status, without a PIN" status --json --no-input -c no-pin.conf
+json "all is well" 'd["token_health"]["code"] == 0 and d["audit"]["sound"] and d["audit"]["rows"] > 0 and "warnings" not in d'
+json "counts" 'd["certificates"]["current"] >= 1 and d["certificates"]["revoked"] == 0 and d["certificates"]["unfinished"] == 0'
+json "times" 'all(d[k].endswith("Z") for k in ("not_after", "crl_next_update", "issuance_horizon"))'
+check "for people" status
+for word in 'CPI Root CA' 'Token +voke-ca' 'CRL number' 'Full term until' 'sound'; do
+    said "$word" "  says '$word'"
+done
+check "--quiet" status --quiet
+silent "leaves the exit code"
+expect 4 "the token cannot be reached" status --json -c "$(without_token)"
+json "is an error, and the rest is told" 'd["error"]["code"] == 4 and d["token_health"]["code"] == 4 and d["certificates"]["current"] >= 1'
+
+sed 's/^state .*/&\ncrl-days = 1/' "$PLANTCA_CONFIG" >short.conf
+check "a CRL for a day" "$PLANTCA" crl -q -c short.conf
+check "status" status --json
+json "warns" 'any("CRL" in w for w in d["warnings"])'
+expect 5 "two days later" days_later 2 "$PLANTCA" status --json
+json "the CRL has lapsed" 'd["error"]["name"] == "crl-lapsed" and d["crl_next_update"]'
+expect 5 "nine years later" days_later 3300 "$PLANTCA" status --json
+json "full-term certificates are past" 'any("cut short" in w for w in d["warnings"])'
+expect 5 "eleven years later" days_later 4015 "$PLANTCA" status --json
+json "the CA has expired" 'd["error"]["name"] == "ca-expired"'
+softhsm_lose voke-ca
+expect 4 "the token is gone" status
+finish
