@@ -108,13 +108,18 @@ static void judged(void **state)
 /* A large prime times `factor`. */
 static int judge_factor(BN_ULONG factor)
 {
-    BIGNUM *n = BN_new();
+    static BIGNUM *prime; /* the same one each time: finding it takes long */
+    BIGNUM *n;
     int rc;
 
-    BN_set_bit(n, 1500);
-    BN_add_word(n, 1);
-    while (BN_check_prime(n, NULL, NULL) != 1)
-        BN_add_word(n, 2);
+    if (!prime) {
+        prime = BN_new();
+        BN_set_bit(prime, 1500);
+        BN_add_word(prime, 1);
+        while (BN_check_prime(prime, NULL, NULL) != 1)
+            BN_add_word(prime, 2);
+    }
+    n = BN_dup(prime);
     BN_mul_word(n, factor);
     rc = pki_weak_modulus(n);
     BN_free(n);
