@@ -32,7 +32,13 @@ static int sign_request(struct dev *dev, const char *plant, struct pc_bytes *ret
     int r = dev_pending_key_file(dev->settings.dir, &file);
     if (r == 0)
         r = dev_key_open(dev, &file, &key);
-    return r < 0 ? r : pki_request_build(key, plant, ret_pem);
+    if (r < 0)
+        return r;
+    r = pki_request_build(key, plant, ret_pem);
+    /* It knows only that the key did not sign; whether to come again or to look after the TPM, the TPM said.
+     */
+    int fault = r < 0 ? prov_fault_take(dev->session) : 0;
+    return fault < 0 ? pc_fail_in("the request") : r;
 }
 
 /* The plant is on disk before the CSR is out. */

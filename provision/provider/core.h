@@ -29,6 +29,16 @@ struct prov_context {
     char *tcti;                /* owned */
     bool allow_simulator;
     int timeout_ms;
+    struct prov_fault
+        *fault; /* borrowed, of a program's own session; NULL in the module, where any thread signs */
+};
+
+/* Why the last signature failed, in the words of base/error.h, which what OpenSSL's callers say of it covers
+ * up. */
+struct prov_fault {
+    int code; /* 0: none failed */
+    const char *name;
+    char text[512];
 };
 
 struct tpm_place prov_place(const struct prov_context *context); /* borrows from `context` */

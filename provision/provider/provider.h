@@ -20,6 +20,10 @@ void prov_close(struct prov_session *session);
 PC_DEFINE_CLEANUP(struct prov_session, prov_close);
 OSSL_LIB_CTX *prov_libctx(struct prov_session *session); /* borrowed */
 
+/* What the TPM or the way to it said when a signature of this session failed, as the last error once more:
+ * its PC_E…; 0 when none failed since the last call. */
+int prov_fault_take(struct prov_session *session);
+
 /* An EVP_PKEY that signs in the TPM, from the PEM of a key file. Owned by the caller; freed before
  * prov_close. */
 int prov_key_load(struct prov_session *session, const void *pem, size_t len, EVP_PKEY **ret);

@@ -15,6 +15,7 @@
 struct prov_session {
     OSSL_LIB_CTX *libctx;
     OSSL_PROVIDER *software, *tpm;
+    struct prov_fault fault;
 };
 
 static int load_providers(struct prov_session *session, const struct tpm_place *place)
@@ -28,8 +29,10 @@ static int load_providers(struct prov_session *session, const struct tpm_place *
     session->tpm = OSSL_PROVIDER_load(session->libctx, PROV_NAME);
     if (session->tpm == NULL)
         return pc_fail_openssl(PC_EFAIL, "cannot load the TPM key provider");
+    struct prov_context *context = OSSL_PROVIDER_get0_provider_ctx(session->tpm);
+    context->fault = &session->fault;
     /* The program has weighed its options, environment and file by itself: its word counts. */
-    return prov_place_set(OSSL_PROVIDER_get0_provider_ctx(session->tpm), place);
+    return prov_place_set(context, place);
 }
 
 int prov_open(const struct tpm_place *place, struct prov_session **ret)
@@ -61,6 +64,14 @@ void prov_close(struct prov_session *session)
 OSSL_LIB_CTX *prov_libctx(struct prov_session *session)
 {
     return session->libctx;
+}
+
+int prov_fault_take(struct prov_session *session)
+{
+    const struct prov_fault fault = session->fault;
+
+    session->fault.code = 0;
+    return fault.code ? pc_fail_named(fault.code, fault.name, "%s", fault.text) : 0;
 }
 
 int prov_key_load(struct prov_session *session, const void *pem, size_t len, EVP_PKEY **ret)

@@ -2,6 +2,7 @@
  * one signature and closed again. Verification is left to others, who get the public key by export. */
 #include "provision/provider/signature.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,6 +160,18 @@ static enum prov_reason reason_of(int code)
     }
 }
 
+static int raise_fault(const struct prov_context *context, int code)
+{
+    struct prov_fault *fault = context->fault;
+
+    if (fault != NULL) {
+        fault->code = code;
+        fault->name = pc_error_name();
+        snprintf(fault->text, sizeof(fault->text), "%s", pc_error_text());
+    }
+    return prov_raise(context, reason_of(code), "%s", pc_error_text());
+}
+
 static int sign_digest(struct prov_signature *s, const unsigned char *digest, size_t len, unsigned char *sig,
                        size_t *ret_len, size_t size)
 {
@@ -174,7 +187,7 @@ static int sign_digest(struct prov_signature *s, const unsigned char *digest, si
     if (r == 0)
         r = tpm_key_sign(tpm, s->key->tpm, prov_signature_scheme(s), s->md, digest, len, made, &made_len);
     if (r < 0)
-        return prov_raise(s->context, reason_of(r), "%s", pc_error_text());
+        return raise_fault(s->context, r);
     if (made_len > size)
         return prov_raise(s->context, PROV_REASON_PARAMETER, "%zu octets of signature, room for %zu",
                           made_len, size);

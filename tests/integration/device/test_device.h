@@ -31,6 +31,7 @@ void test_cleared_tpm(void **state);
 void test_foreign_handle(void **state);
 void test_forget(void **state);
 void test_forget_unreachable(void **state);
+void test_request_unsigned(void **state);
 void test_legacy(void **state);
 void test_damaged(void **state);
 

@@ -135,6 +135,24 @@ void test_forget_unreachable(void **state)
     assert_done(plc_forget(&plc, true, NULL));
 }
 
+/* A TPM that has the key and fails at the signature: its own words and category, as anywhere else. */
+void test_request_unsigned(void **state)
+{
+    (void)state;
+    pc_autobytes csr = {0};
+    assert_done(plc_keygen(&plc, NULL));
+    plc_record(&plc, "fail=15d@0=101");
+    assert_int_equal(plc_request(&plc, NULL, &csr, NULL), PC_EUNREACH);
+    assert_string_equal(pc_error_name(), "tpm-failure");
+    plc_record(&plc, "fail=15d@0=921");
+    assert_int_equal(plc_request(&plc, NULL, &csr, NULL), PC_EAUTH);
+    assert_string_equal(pc_error_name(), "tpm-lockout");
+    assert_null(csr.data);
+    plc_record(&plc, NULL);
+    assert_int_equal(state_now(), DEV_KEY_PENDING);
+    assert_done(plc_request(&plc, NULL, &csr, NULL));
+}
+
 void test_legacy(void **state)
 {
     (void)state;
