@@ -96,7 +96,8 @@ struct dev_forget_report {
     unsigned handles, files;
 };
 /* Removes what this program made: pending key, generations, links, and keys in the TPM whose Names are
- * written down; nothing else. The key in use only with `force`, else PC_EREFUSED "key-in-use". */
+ * written down; nothing else. An installed set and its key only with `force`: without it the pending key goes
+ * alone, and where there is none, that is PC_EREFUSED "key-in-use". */
 int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret);
 
 #endif

@@ -49,6 +49,29 @@ static int drop_generations(struct dev *dev, struct dev_forget_report *count)
     return pc_dir_sync(dev->settings.dir);
 }
 
+/* A rekey given up: the pending key alone. */
+static int drop_pending(struct dev *dev, const char *current, struct dev_forget_report *count)
+{
+    dev_autopending pending = {0};
+    int r = dev_tidy(dev);
+    if (r == 0)
+        r = dev_pending_load(dev->settings.dir, &pending);
+    if (r == 0 && !pending.present)
+        return pc_refuse("key-in-use", "%s: generation %s is installed; --force removes it and its key",
+                         dev->settings.dir, current);
+    return r < 0 ? r : dev_pending_drop(dev, count);
+}
+
+static int drop_all(struct dev *dev, const char *current, struct dev_forget_report *count)
+{
+    int r = reach_tpm(dev);
+    if (r == 0)
+        r = unlink_set(dev->settings.dir, current, count);
+    if (r == 0)
+        r = drop_generations(dev, count);
+    return r < 0 ? r : dev_pending_drop(dev, count);
+}
+
 int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret)
 {
     const char *dir = dev->settings.dir;
@@ -63,17 +86,8 @@ int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret)
         return r;
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
     r = dev_generation_current(dir, current);
-    if (r == 0 && current[0] && !force)
-        return pc_refuse("key-in-use", "%s: generation %s is installed; --force removes it and its key", dir,
-                         current);
     if (r == 0)
-        r = reach_tpm(busy);
-    if (r == 0)
-        r = unlink_set(dir, current, &count);
-    if (r == 0)
-        r = drop_generations(busy, &count);
-    if (r == 0)
-        r = dev_pending_drop(busy, &count);
+        r = current[0] && !force ? drop_pending(busy, current, &count) : drop_all(busy, current, &count);
     if (r == 0)
         *ret = count;
     return r;

@@ -28,6 +28,10 @@ touch voke/notes.txt
 expect 5 "a key in use" forget --json
 json "is refused by name" 'd["error"]["name"] == "key-in-use"'
 same "$(ours) $(serial_of voke/device.crt)" "2 $(serial_of one.crt)" "and stands"
+"$PLANTCERT" keygen -q
+check "a key pending beside it" forget --json
+json "goes alone" 'd["handles"] == 1 and d["files"] == 2'
+same "$(ours) $(serial_of voke/device.crt)" "2 $(serial_of one.crt)" "and the key in use stands"
 check "--force" forget --force --json
 json "removes it" 'd["handles"] == 1 and d["files"] > 0'
 same "$(swtpm_handles persistent | grep '^0x8102')" 0x81020000 "the other stands still"

@@ -153,6 +153,30 @@ void test_request_unsigned(void **state)
     assert_done(plc_request(&plc, NULL, &csr, NULL));
 }
 
+/* A rekey that is given up: the pending key goes, the installed set and its key stand. */
+void test_forget_pending(void **state)
+{
+    (void)state;
+    pc_autobytes chain = {0};
+    struct dev_forget_report forgotten;
+    char before[PKI_FINGERPRINT_TEXT], after[PKI_FINGERPRINT_TEXT];
+    plc_prepare(&plc, &chain);
+    assert_done(plc_install(&plc, &chain, &plc.ca));
+    plc_snapshot(&plc, before);
+    assert_done(plc_keygen(&plc, NULL));
+    assert_int_equal(state_now(), DEV_REKEY_PENDING);
+    assert_done(plc_forget(&plc, false, &forgotten));
+    assert_int_equal(forgotten.handles, handles_for(1));
+    assert_int_equal(forgotten.files, 2);
+    plc_snapshot(&plc, after);
+    assert_string_equal(before, after);
+    assert_int_equal(plc_handles(), handles_for(1));
+    assert_int_equal(state_now(), DEV_INSTALLED);
+    assert_refused(plc_forget(&plc, false, &forgotten), "key-in-use");
+    plc_snapshot(&plc, after);
+    assert_string_equal(before, after);
+}
+
 void test_legacy(void **state)
 {
     (void)state;
