@@ -126,6 +126,19 @@ int dev_folder_sweep(const char *path)
     return pc_file_exists(path) ? remove_files(path, true, NULL) : 0;
 }
 
+int dev_folder_inner(const char *dir)
+{
+    static const char *const inner[] = {"generations", "pending"};
+    char path[DEV_PATH_MAX];
+    struct stat status;
+    for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++) {
+        dev_path(path, "%s/%s", dir, inner[i]);
+        if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode))
+            return pc_refuse("dir-legacy", "%s: is no folder, so this program did not make it", path);
+    }
+    return 0;
+}
+
 int dev_folder_check(const char *dir)
 {
     char path[DEV_PATH_MAX], found[DEV_LINK_MAX], wanted[DEV_LINK_MAX];

@@ -34,6 +34,10 @@ int dev_folder_remove(const char *path, unsigned *count);
  * folder is not there. */
 int dev_folder_sweep(const char *path);
 
+/* That the folders we keep in `dir`, where they stand, are folders: through a link we would change what is
+ * not ours. PC_EREFUSED "dir-legacy". */
+int dev_folder_inner(const char *dir);
+
 /* The names that clients open: links to current/…, and no device.key. PC_EREFUSED "dir-legacy" names what
  * else stands there. */
 int dev_folder_check(const char *dir);

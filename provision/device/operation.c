@@ -49,7 +49,12 @@ int dev_begin(struct dev *dev, bool make)
     }
     char path[DEV_PATH_MAX];
     dev_path(path, "%s/.lock", dev->settings.dir);
-    return pc_lock_take(path, DEV_LOCK_WAIT, &dev->lock);
+    int r = pc_lock_take(path, DEV_LOCK_WAIT, &dev->lock);
+    if (r == 0)
+        r = dev_folder_inner(dev->settings.dir);
+    if (r < 0)
+        dev_end(dev);
+    return r;
 }
 
 void dev_end(struct dev *dev)

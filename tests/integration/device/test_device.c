@@ -227,6 +227,7 @@ int main(int argc, char **argv)
         TEST(test_forget_unreachable),
         TEST(test_request_unsigned),
         TEST(test_forget_pending),
+        TEST(test_linked_folder),
         TEST(test_legacy),
         TEST(test_lock),
         TEST(test_two_at_once),

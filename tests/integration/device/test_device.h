@@ -33,6 +33,7 @@ void test_forget(void **state);
 void test_forget_unreachable(void **state);
 void test_request_unsigned(void **state);
 void test_forget_pending(void **state);
+void test_linked_folder(void **state);
 void test_legacy(void **state);
 void test_damaged(void **state);
 

@@ -177,6 +177,37 @@ void test_forget_pending(void **state)
     assert_string_equal(before, after);
 }
 
+/* A link in the place of one of our folders leads to what is not ours: nothing is made, changed or removed
+ * there. */
+void test_linked_folder(void **state)
+{
+    (void)state;
+    pc_autobytes chain = {0};
+    struct dev_forget_report forgotten;
+    char before[PKI_FINGERPRINT_TEXT], after[PKI_FINGERPRINT_TEXT];
+    plc_prepare(&plc, &chain);
+    assert_int_equal(
+        plc_shell(&plc, "cd \"$DIR\" && mkdir -m 700 other other/0001 && echo x > other/0001/device.tpm &&"
+                        " ln -s other generations"),
+        0);
+    plc_snapshot(&plc, before);
+    assert_refused(plc_install(&plc, &chain, &plc.ca), "dir-legacy");
+    assert_refused(plc_keygen(&plc, NULL), "dir-legacy");
+    assert_refused(plc_forget(&plc, true, &forgotten), "dir-legacy");
+    plc_snapshot(&plc, after);
+    assert_string_equal(before, after);
+    assert_int_equal(
+        plc_shell(&plc, "cd \"$DIR\" && rm generations && mv pending kept && ln -s kept pending"), 0);
+    plc_snapshot(&plc, before);
+    assert_refused(plc_keygen(&plc, NULL), "dir-legacy");
+    assert_refused(plc_forget(&plc, false, &forgotten), "dir-legacy");
+    plc_snapshot(&plc, after);
+    assert_string_equal(before, after);
+    assert_int_equal(plc_shell(&plc, "cd \"$DIR\" && rm pending && mv kept pending"), 0);
+    assert_done(plc_forget(&plc, false, &forgotten));
+    assert_int_equal(forgotten.handles, handles_for(1));
+}
+
 void test_legacy(void **state)
 {
     (void)state;
