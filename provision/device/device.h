@@ -85,8 +85,9 @@ struct dev_status {
     char cn[PKI_UUID_TEXT], serial[41], certificate_sha256[PKI_FINGERPRINT_TEXT];
     char generation[64], previous[64]; /* folder names or "" */
     int64_t not_before, not_after, renew_at;
-    bool key_checked; /* the TPM was asked */
-    int key_error;    /* what it said: 0 or PC_E… */
+    bool key_checked;     /* the TPM was asked */
+    int key_error;        /* what it said: 0 or PC_E… */
+    const char *key_name; /* ... by name (base/error.h), "" when nothing is wrong */
     char key_text[256];
 };
 /* What is installed and until when; asks the TPM for the key (Name only) unless `offline`. */

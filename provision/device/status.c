@@ -66,6 +66,7 @@ static void probe(struct dev *dev, const struct tpm_key *key, struct dev_status 
         r = tpm_key_probe(tpm, key);
     ret->key_checked = true;
     ret->key_error = r;
+    ret->key_name = r < 0 ? pc_error_name() : "";
     snprintf(ret->key_text, sizeof ret->key_text, "%s", r < 0 ? pc_error_text() : "");
     dev_end(dev);
 }

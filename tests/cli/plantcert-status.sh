@@ -31,7 +31,7 @@ said "SHA-256 +$(openssl x509 -in one.crt -noout -fingerprint -sha256 | sed 's/.
 check "--offline, without a TPM" status --offline --json --tcti "$no_tpm"
 json "does not ask the TPM" 'd["key_check"] is None and d["installed"]'
 expect 4 "the TPM cannot be reached" status --json --tcti "$no_tpm"
-json "is an error, and the rest is told" 'd["error"]["code"] == 4 and d["installed"] and d["key_check"]["code"] == 4'
+json "is an error, and the rest is told" 'd["error"]["code"] == 4 and d["error"]["name"] == "tpm-missing" and d["installed"] and d["key_check"]["code"] == 4'
 openssl_sign ours "$UUID1" plc.csr two.crt 20
 "$PLANTCERT" install -q two.crt
 check "one that ends soon" status --json
@@ -43,5 +43,5 @@ json "is an error by name" 'd["error"]["name"] == "certificate-expired"'
 handle=$(swtpm_handles persistent | grep '^0x8102')
 tpm2_evictcontrol -T "$SWTPM_TCTI" -C o -c "$handle" >/dev/null
 expect 5 "the key is gone from the TPM" status --json
-json "is told" 'd["key_check"]["code"] == 5'
+json "is told, by name" 'd["key_check"]["code"] == 5 and d["error"]["name"] == "key-absent"'
 finish

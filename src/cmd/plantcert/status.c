@@ -77,7 +77,7 @@ int plantcert_run_status(struct cmd *cmd)
     say_all(cmd, &status);
     pc_time_format(status.not_after, until);
     if (status.key_checked && status.key_error != 0)
-        return pc_fail(status.key_error, "%s", status.key_text);
+        return pc_fail_named(status.key_error, status.key_name, "%s", status.key_text);
     if (status.state == DEV_EXPIRED)
         return pc_refuse("certificate-expired", "the certificate expired at %s", until);
     if (status.state == DEV_DUE)
