@@ -4,11 +4,14 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/time.h"
 #include "src/ca/internal.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
 #include "src/pki/sign.h"
+
+#define CLOCK_SLACK 60 /* seconds by which several CRLs in one second may run ahead */
 
 void ca_crl_report_clear(struct ca_crl_report *report)
 {
@@ -77,6 +80,20 @@ static int audit_crl(struct ca *ca, const char *act, uint64_t number, const stru
         ca, &(struct audit_act){.act = act, .outcome = "done", .tbs_sha256 = sha256, .crl_number = number});
 }
 
+/* thisUpdate never goes back: one CRL made by a clock that was ahead holds all later ones there. */
+static void warn_of_clock(int64_t this_update)
+{
+    char from[PC_TIME_TEXT];
+    if (this_update <= pc_now() + CLOCK_SLACK)
+        return;
+    pc_time_format(this_update, from);
+    pc_log(PC_LOG_WARNING,
+           "the CRL is valid only from %s on, because an earlier one was made by a clock that was ahead; "
+           "until then "
+           "brokers that read it refuse every plant",
+           from);
+}
+
 /* The plan, and its number on record. Entries and plan live as long as `entries`. */
 static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_plan *plan,
                       struct pc_bytes *ret_tbs)
@@ -97,6 +114,7 @@ static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_pla
     int64_t from = pc_now() - ca->settings->backdate;
     plan->number = last.number + 1;
     plan->this_update = last.number ? later(from, last.this_update + 1) : from;
+    warn_of_clock(plan->this_update);
     plan->next_update =
         earlier(later(pc_now(), plan->this_update) + ca->settings->crl_days * PC_DAY, PC_TIME_MAX);
     plan->entries = entries->rows;
@@ -168,6 +186,38 @@ int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
         *ret_pem = pem;
         pem = (struct pc_bytes){0};
     }
+    return 0;
+}
+
+/* Stops a search at the first row that the CRL with number `*context` cannot list. */
+static int is_unlisted(void *context, const struct ledger_certificate *row)
+{
+    return (uint64_t)row->listed_from > *(const uint64_t *)context;
+}
+
+static int is_found(void *context, const struct ledger_certificate *row)
+{
+    (void)context;
+    (void)row;
+    return 1;
+}
+
+int crl_due(struct ca *ca, bool *ret)
+{
+    const struct ledger_query ended = {.overlap_over = pc_now()};
+    const struct ledger_query revoked = {.issuer = ca->issuer.id,
+                                         .states = LEDGER_BIT(LEDGER_HELD) | LEDGER_BIT(LEDGER_REVOKED) |
+                                                   LEDGER_BIT(LEDGER_VOID)};
+    struct ledger_crl last;
+    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    bool due = r == 0 && (last.number == 0 || last.next_update <= pc_now());
+    if (r == 0 && !due)
+        r = ca->ledger->ops->find(ca->ledger, &ended, is_found, NULL);
+    if (r == 0 && !due)
+        r = ca->ledger->ops->find(ca->ledger, &revoked, is_unlisted, &last.number);
+    if (r < 0)
+        return r;
+    *ret = due || r > 0;
     return 0;
 }
 

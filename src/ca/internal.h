@@ -81,6 +81,10 @@ int issuance_complete(struct ca *ca, struct issuance *issuance);
 int issuance_void(struct ca *ca, const struct ledger_certificate *row); /* inside a transaction */
 /* Inside a transaction. */
 int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason);
+/* Inside a transaction: ends every overlap of `current`'s subject at once, since a thief of the predecessor's
+ * key may hold an earlier certificate of it, too. The key of `current` is spared, unless nothing is said
+ * against it. */
+int issuance_revoke_old(struct ca *ca, const struct ledger_certificate *current, int reason);
 
 /* issue.c */
 /* A certificate on record as its answer: record, chain, what it superseded. */
@@ -91,6 +95,10 @@ int ca_chain_pem(struct ca *ca, int64_t row, struct pc_bytes *ret);
 
 /* crl.c: the lock is held by the caller. */
 int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem);
+/* Whether the last CRL keeps silent about something: it was never made, has lapsed, or a revocation is on
+ * record that it does not list (the token was away, or its PIN wrong), or an overlap has ended since. Needs
+ * no lock. */
+int crl_due(struct ca *ca, bool *ret);
 /* The last CRL on record as PEM; refused "crl-missing" when there is none. */
 int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem);
 int crl_write(struct ca *ca, const struct pc_bytes *pem); /* to the state folder */

@@ -24,6 +24,7 @@ struct ca_health {
     uint64_t crl_number;
     int64_t crl_this_update, crl_next_update;
     size_t crl_entries;
+    bool crl_due;             /* it has lapsed, or lacks a revocation or an ended overlap that is on record */
     int64_t issuance_horizon; /* the last second at which a device certificate of full term can be issued */
     size_t audit_rows;
     char audit_head[PKI_FINGERPRINT_TEXT];

@@ -209,15 +209,14 @@ static int run(const char *command)
                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* A CRL past its nextUpdate would shut out the whole fleet. */
-static int renew_stale_crl(struct ca *ca)
+/* A CRL past its nextUpdate would shut out the whole fleet, one that lacks a revocation would let a thief in.
+ */
+static int renew_crl(struct ca *ca)
 {
     struct ca_crl_report PC_CLEANUP(ca_crl_report_clear) report = {0};
-    struct ledger_crl last;
-    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
-    if (r < 0 || (last.number && last.next_update > pc_now()))
-        return r;
-    return ca_crl(ca, &report, NULL);
+    bool due = false;
+    int r = crl_due(ca, &due);
+    return r < 0 || !due ? r : ca_crl(ca, &report, NULL);
 }
 
 static int record(struct ca *ca, uint64_t number)
@@ -237,7 +236,7 @@ int ca_publish(struct ca *ca, const char *dir, struct ca_publish_report *ret)
     struct ledger_crl last;
     if (!p.dir || !*p.dir)
         return pc_fail(PC_EUSAGE, "no folder to publish to: [publish] dir is not set");
-    int r = renew_stale_crl(ca);
+    int r = renew_crl(ca);
     if (r == 0)
         r = ca_lock(ca->settings, &lock);
     if (r == 0)

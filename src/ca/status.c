@@ -29,9 +29,12 @@ static int read_record(struct ca *ca, struct ca_health *health)
     struct ledger_counts counts;
     struct ledger_crl crl;
     struct audit_verdict audit;
+    bool due = false;
     int r = ca->ledger->ops->count(ca->ledger, pc_now(), ca->settings->renew_window, &counts);
     if (r == 0)
         r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &crl);
+    if (r == 0)
+        r = crl_due(ca, &due);
     if (r == 0)
         r = audit_verify(ca->ledger, &audit);
     if (r < 0)
@@ -47,6 +50,7 @@ static int read_record(struct ca *ca, struct ca_health *health)
     health->crl_this_update = crl.this_update;
     health->crl_next_update = crl.next_update;
     health->crl_entries = crl.entries;
+    health->crl_due = due;
     health->audit_rows = audit.rows;
     health->audit_sound = audit.sound;
     memcpy(health->audit_head, audit.head, sizeof health->audit_head);

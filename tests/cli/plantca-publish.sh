@@ -38,4 +38,26 @@ sed -i 's/^reload .*/reload = exit 7/' "$PLANTCA_CONFIG"
 expect 1 "a reload command that fails" publish --json
 json "is an error" 'd["error"]["code"] == 1'
 check "the new CRL is published all the same" cmp published/ca/ca.crl state/ca.crl
+sed -i '/^reload /d' "$PLANTCA_CONFIG"
+
+new_csr "$UUID2" two.key two.csr
+"$PLANTCA" sign -q --plant "$UUID2" two.csr -o two.crt
+echo 135791 >wrong
+chmod 600 wrong
+expect 3 "a revocation that no CRL could be made for" "$PLANTCA" revoke --plant "$UUID2" --pin-file "$WORK/wrong"
+expect 4 "is not passed over by publish, without the token" publish --json -c "$(without_token)"
+check "and with it" publish --json
+json "is on a new CRL" 'd["crl_number"] > 2'
+expect 2 "which brokers read" openssl verify -crl_check -CAfile published/ca/ca.crt -CRLfile published/ca/ca.crl two.crt
+said 'certificate revoked' "as a revocation"
+
+new_csr "$UUID2" three.key three.csr
+new_csr "$UUID2" four.key four.csr
+days_later 32 "$PLANTCA" sign -q --plant "$UUID2" three.csr -o three.crt
+days_later 32 "$PLANTCA" sign -q --plant "$UUID2" --replace "$(serial_of three.crt)" four.csr -o four.crt 2>/dev/null
+days_later 32 "$PLANTCA" publish -q
+check "publish within an overlap" openssl verify -attime $(($(date +%s) + 32 * 86400)) -crl_check -CAfile published/ca/ca.crt -CRLfile published/ca/ca.crl three.crt
+check "publish after its end" days_later 47 "$PLANTCA" publish --json
+json "makes a new CRL" 'd["written"] == 1'
+check "which lists what was superseded" grep -qi "$(serial_of three.crt)" <(openssl crl -in published/ca/ca.crl -noout -text)
 finish

@@ -34,6 +34,20 @@ expect 5 "nine years later" days_later 3300 "$PLANTCA" status --json
 json "full-term certificates are past" 'any("cut short" in w for w in d["warnings"])'
 expect 5 "eleven years later" days_later 4015 "$PLANTCA" status --json
 json "the CA has expired" 'd["error"]["name"] == "ca-expired"'
+new_csr "$UUID2" gone.key gone.csr
+"$PLANTCA" sign -q --plant "$UUID2" gone.csr -o gone.crt
+expect 4 "a revocation while the token is away" "$PLANTCA" revoke --plant "$UUID2" -c "$(without_token)"
+expect 5 "status" status --json
+json "tells that no CRL lists it" 'd["error"]["name"] == "crl-behind"'
+check "plantca crl" "$PLANTCA" crl -q
+check "makes one that does" status -q
+cp -a state early
+sed "s|^state .*|state = $WORK/early|" "$PLANTCA_CONFIG" >early.conf
+check "a CRL by a clock that is ahead" days_later 20 "$PLANTCA" crl -q -c early.conf
+expect 5 "status, by the right one" status --json -c early.conf
+json "the CRL is not valid yet" 'd["error"]["name"] == "crl-early"'
+check "the next CRL" "$PLANTCA" crl --json -c early.conf
+json "cannot go back, and says so" 'any("clock that was ahead" in w for w in d["warnings"])'
 softhsm_lose voke-ca
 expect 4 "the token is gone" status
 finish

@@ -64,6 +64,20 @@ static int judge(const struct ca_health *health, int64_t now)
     if (health->crl_next_update <= now)
         return pc_refuse("crl-lapsed",
                          "the CRL has lapsed: brokers that read it refuse every plant; run: plantca crl");
+    if (health->crl_this_update > now) {
+        char from[PC_TIME_TEXT];
+        pc_time_format(health->crl_this_update, from);
+        return pc_refuse(
+            "crl-early",
+            "the CRL is valid only from %s on: brokers that read it refuse every plant until then; "
+            "the clock is wrong, or was when it was made",
+            from);
+    }
+    if (health->crl_due)
+        return pc_refuse(
+            "crl-behind",
+            "the CRL lacks what was revoked, or whose overlap has ended, since it was made; run: "
+            "plantca publish");
     if (health->token_error != 0)
         return pc_fail(health->token_error, "%s", health->token_text);
     return 0;
