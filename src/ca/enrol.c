@@ -159,26 +159,21 @@ static int issue(struct ca *ca, struct enrolment *e, struct decision *decision)
 }
 
 /* `revoke_old` on a certificate that was there already: an earlier run may have ended before its CRL. */
-static int revoke_predecessor(struct ca *ca, const struct enrolment *e, int64_t row)
+static int revoke_old(struct ca *ca, const struct enrolment *e, int64_t row)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    struct ledger_certificate given, old = {0};
-    struct ledger_crl last;
+    struct ledger_certificate given;
+    bool due = false;
     int r = ca_begin(ca, &open);
     if (r == 0)
         r = ledger_row_get(ca->ledger, row, &given);
-    if (r == 0 && given.predecessor)
-        r = ledger_row_get(ca->ledger, given.predecessor, &old);
-    if (r == 0 && old.id && old.state == LEDGER_SUPERSEDED &&
-        strcmp(old.record.key_sha256, given.record.key_sha256) != 0)
-        r = issuance_revoke(ca, &old, e->asked.revoke_old);
+    if (r == 0)
+        r = issuance_revoke_old(ca, &given, e->asked.revoke_old);
     if (r == 0)
         r = ca_commit(ca, &open);
-    if (r == 0 && old.id)
-        r = ledger_row_get(ca->ledger, old.id, &old);
     if (r == 0)
-        r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
-    if (r < 0 || (uint64_t)old.listed_from <= last.number)
+        r = crl_due(ca, &due);
+    if (r < 0 || !due)
         return r;
     struct ca_crl_report PC_CLEANUP(ca_crl_report_clear) report = {0};
     return ca_crl(ca, &report, NULL);
@@ -193,7 +188,7 @@ static int enrol_decided(struct ca *ca, struct enrolment *e, struct ca_issued *r
     if (r == PC_EREFUSED)
         return refused(ca, e);
     if (r == 0 && e->asked.revoke_old >= 0)
-        r = revoke_predecessor(ca, e, decision.row.id);
+        r = revoke_old(ca, e, decision.row.id);
     return r < 0 ? r : ca_issued_fill(ca, decision.row.id, decision.act == IDENTITY_GIVE, ret);
 }
 

@@ -138,13 +138,29 @@ int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int rea
                         });
 }
 
+int issuance_revoke_old(struct ca *ca, const struct ledger_certificate *current, int reason)
+{
+    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
+    const struct ledger_query query = {.subject = current->record.cn,
+                                       .profile = current->record.profile,
+                                       .states = LEDGER_BIT(LEDGER_SUPERSEDED)};
+    int r = ledger_collect(ca->ledger, &query, &rows);
+    for (size_t i = 0; r == 0 && i < rows.count; i++)
+        if (reason == CRL_REASON_SUPERSEDED ||
+            strcmp(rows.rows[i].record.key_sha256, current->record.key_sha256) != 0)
+            r = issuance_revoke(ca, &rows.rows[i], reason);
+    return r;
+}
+
 /* The predecessor steps back in the transaction in which its successor becomes current. */
-static int retire(struct ca *ca, const struct issuance *issuance)
+static int retire(struct ca *ca, const struct issuance *issuance, const struct ledger_certificate *successor)
 {
     struct ledger_certificate old;
     if (issuance->predecessor == 0)
         return 0;
-    int r = ledger_row_get(ca->ledger, issuance->predecessor, &old);
+    int r = issuance->revoke_old >= 0 ? issuance_revoke_old(ca, successor, issuance->revoke_old) : 0;
+    if (r == 0)
+        r = ledger_row_get(ca->ledger, issuance->predecessor, &old);
     if (r < 0)
         return r;
     if (old.state != LEDGER_CURRENT)
@@ -179,7 +195,7 @@ static int record_issued(struct ca *ca, const struct issuance *issuance, const s
     if (row.state == LEDGER_VOID)
         return pc_refuse("identity-revoked", "%s: revoked while certificate %s was being signed; it is void",
                          issuance->cn, row.record.serial);
-    r = retire(ca, issuance);
+    r = retire(ca, issuance, &row);
     if (r == 0)
         r = ca->ledger->ops->issue(ca->ledger, issuance->row, der, sha256, pc_now());
     if (r == 0)

@@ -91,6 +91,19 @@ check "the predecessor" "$PLANTCA" show --json "$(serial_of two.crt)"
 json "is revoked" 'd["state"] == "revoked" and d["reason"] == "keyCompromise"'
 expect 5 "its key" sign --plant "$UUID1" two.csr --replace "$(serial_of four.crt)" --json
 json "never gets another" 'd["error"]["name"] == "identity-revoked"'
+UUID3=a1b2c3d4-0000-4000-8000-000000000003
+new_csr "$UUID3" five.key five.csr
+new_csr "$UUID3" six.key six.csr
+sed 's/^\[publish\]/[device]\nrenew-window = 800d\n&/' "$PLANTCA_CONFIG" >always.conf
+sign -q --plant "$UUID3" five.csr -o five.crt
+sign -q -c always.conf --renew --plant "$UUID3" five.csr -o five-renewed.crt
+check "--revoke-old soon after a renewal" sign --plant "$UUID3" six.csr --replace "$(serial_of five-renewed.crt)" \
+    --revoke-old keyCompromise -o six.crt --json
+for old in five five-renewed; do
+    expect 2 "$old.crt, of the stolen key" openssl verify -crl_check -CAfile state/ca.crt -CRLfile state/ca.crl "$old.crt"
+    said 'certificate revoked' "is on the CRL"
+done
+check "the successor" openssl verify -crl_check -CAfile state/ca.crt -CRLfile state/ca.crl six.crt
 
 expect 5 "inside the renewal window, without --renew" days_later 700 "$PLANTCA" sign --plant "$UUID1" four.csr --json
 json "is refused" 'd["error"]["name"] == "identity-window"'
