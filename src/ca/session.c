@@ -5,6 +5,19 @@
 #include <string.h>
 
 #include "src/base/error.h"
+#include "src/base/file.h"
+
+#define TOKEN_WAIT 20000 /* ms */
+
+/* One process of ours at a time opens the token, logs in and looks for keys: SoftHSM writes its token file
+ * anew at each login, and who reads it at that moment finds no token. Signing needs no turn. */
+static int take_turn(const struct ca *ca, int *ret_fd)
+{
+    if (!pc_file_exists(ca->settings->state))
+        return 0; /* nothing made yet, and nobody else at it: init holds the folder's lock when it is */
+    pc_autofree char *path = pc_path_join(ca->settings->state, "token.lock");
+    return path ? pc_lock_take(path, TOKEN_WAIT, ret_fd) : pc_fail(PC_EFAIL, "out of memory");
+}
 
 int ca_token_open(struct ca *ca)
 {
@@ -12,7 +25,10 @@ int ca_token_open(struct ca *ca)
         return 0;
     struct hsm_token *token PC_CLEANUP(hsm_token_close_ref) = NULL;
     const struct hsm_token_info *info;
-    int r = hsm_token_open(&ca->settings->token, &token);
+    pc_autoclose int turn = -1;
+    int r = take_turn(ca, &turn);
+    if (r == 0)
+        r = hsm_token_open(&ca->settings->token, &token);
     if (r == 0)
         r = hsm_token_info(token, &info);
     if (r < 0)
@@ -27,9 +43,13 @@ int ca_token_login(struct ca *ca)
     if (ca->logged_in)
         return 0;
     pc_autosecret *pin = NULL;
+    pc_autoclose int turn = -1;
     int r = ca_token_open(ca);
+    /* Whoever has to type it may take their time: nobody waits for that. */
     if (r == 0)
         r = ca->settings->pin(ca->settings->pin_context, ca->token_info.label, &pin);
+    if (r == 0)
+        r = take_turn(ca, &turn);
     if (r == 0)
         r = hsm_token_login(ca->token, pin);
     if (r == 0)
@@ -37,11 +57,18 @@ int ca_token_login(struct ca *ca)
     return r;
 }
 
+static int find_key(struct ca *ca)
+{
+    pc_autoclose int turn = -1;
+    int r = take_turn(ca, &turn);
+    return r < 0 ? r : hsm_key_find(ca->token, &ca->issuer.key_id, &ca->key);
+}
+
 int ca_signing_key(struct ca *ca)
 {
     int r = ca_token_login(ca);
     if (r == 0 && !ca->key)
-        r = hsm_key_find(ca->token, &ca->issuer.key_id, &ca->key);
+        r = find_key(ca);
     if (r == 0)
         r = hsm_key_check(ca->key, NULL);
     return r < 0 ? r : hsm_key_equals(ca->key, ca->public_key);

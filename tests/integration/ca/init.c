@@ -10,7 +10,7 @@
 #include "src/base/file.h"
 #include "src/base/time.h"
 #include "src/pki/openssl.h"
-#include "tests/integration/ca/bench.h"
+#include "tests/integration/ca/authority.h"
 
 static void makes_all_once(void **state)
 {

@@ -1,8 +1,11 @@
 #!/bin/bash
-# SIGKILL at every system call by which init, sign, revoke and publish change a file: the next run finishes, with one CA key, one serial a certificate, no lost revocation, no half file.
+# SIGKILL at every system call by which init, sign, revoke and publish change a file: the next run finishes, with one CA key, one
+# serial a certificate, no lost revocation, no half file.
 # shellcheck source=tests/lib/common.sh
 . "${PC_SOURCE:?}/tests/lib/common.sh" || exit 1
+# Usage: interrupted.sh DRIVER STEP
 DRIVER=$1
+STEP=$2
 need strace softhsm2-util sqlite3
 strace -o /dev/null true 2>/dev/null || {
     echo "1..0 # SKIP strace may not trace here"
@@ -107,8 +110,7 @@ check_publish() {
 
 A=a1b2c3d4-0000-0000-0000-000000000001
 B=a1b2c3d4-0000-0000-0000-000000000002
-# Every eleventh point; PC_KILL_STEP=1 takes them all, in some minutes.
-STEP=${PC_KILL_STEP:-11}
+# Every STEPth point. All of them (1) take some minutes.
 interrupt init fresh init
 
 fresh base

@@ -14,7 +14,7 @@
 #include "src/pki/chain.h"
 #include "src/pki/openssl.h"
 #include "src/pki/request.h"
-#include "tests/integration/ca/bench.h"
+#include "tests/integration/ca/authority.h"
 
 static const char rows[] = "SELECT count(*) FROM certificate WHERE profile <> 'root'";
 static const char audits[] = "SELECT count(*) FROM audit";

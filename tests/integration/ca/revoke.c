@@ -10,7 +10,7 @@
 #include "src/base/time.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
-#include "tests/integration/ca/bench.h"
+#include "tests/integration/ca/authority.h"
 
 static void revoke_by_plant_serial_certificate(void **state)
 {

@@ -1,5 +1,5 @@
 /* Making and removing the authority that each test starts with. */
-#include "tests/integration/ca/bench.h"
+#include "tests/integration/ca/authority.h"
 
 #include <ftw.h>
 #include <stdio.h>
