@@ -147,8 +147,12 @@ static void survey_slot(CK_FUNCTION_LIST *module, P11KitUri *wanted, CK_SLOT_ID 
     }
 }
 
-static int fail_none(const struct survey *survey)
+static int fail_none(P11KitUri *wanted, const struct survey *survey)
 {
+    char *sought = NULL;
+    if (p11_kit_uri_format(wanted, P11_KIT_URI_FOR_TOKEN, &sought) != P11_KIT_URI_OK)
+        sought = NULL;
+    pc_autofree char *named = sought;
     char rest[160] = "";
     if (survey->unreadable)
         snprintf(rest, sizeof rest, " (and %zu slots that cannot be read: %s)", survey->unreadable,
@@ -157,8 +161,8 @@ static int fail_none(const struct survey *survey)
         snprintf(rest, sizeof rest, " (and %zu not initialised)", survey->blank);
     if (survey->all.count == 0)
         return pc_fail(PC_EUNREACH, "no token: the PKCS#11 module has no initialised token%s", rest);
-    return pc_fail(PC_EUNREACH, "no token matches; there are %zu%s: %s%s", survey->all.count, rest,
-                   survey->all.text, survey->all.count > LISTED_MAX ? "; …" : "");
+    return pc_fail(PC_EUNREACH, "no token matches %s; there are %zu%s: %s%s", named ? named : "",
+                   survey->all.count, rest, survey->all.text, survey->all.count > LISTED_MAX ? "; …" : "");
 }
 
 int hsm_slot_find(CK_FUNCTION_LIST *module, P11KitUri *wanted, CK_SLOT_ID *ret)
@@ -182,7 +186,7 @@ int hsm_slot_find(CK_FUNCTION_LIST *module, P11KitUri *wanted, CK_SLOT_ID *ret)
     for (size_t i = 0; i < count; i++)
         survey_slot(module, wanted, slots[i], survey);
     if (survey->matching.count == 0)
-        return fail_none(survey);
+        return fail_none(wanted, survey);
     if (survey->matching.count > 1)
         return pc_fail(PC_EUNREACH, "%zu tokens match, where one is needed; name it by its serial: %s%s",
                        survey->matching.count, survey->matching.text,

@@ -161,6 +161,9 @@ static int login_once(struct hsm_token *token, const struct pc_secret *pin)
     }
     token->login = HSM_LOGIN_FAILED;
     rv = token->module->C_Login(token->session, CKU_USER, pin ? pin->data : NULL, pin ? pin->len : 0);
+    if (rv == CKR_PIN_INCORRECT)
+        return pc_fail(PC_EAUTH, "token '%s': the PIN is wrong, and is not tried again (CKR_PIN_INCORRECT)",
+                       token->info.label);
     if (rv != CKR_OK)
         return hsm_fail(rv, "token '%s': login failed", token->info.label);
     token->login = HSM_LOGIN_DONE;

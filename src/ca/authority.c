@@ -1,8 +1,11 @@
 /* An authority that exists: opened, closed, summed up. Making one is in init.c. */
 #include "src/ca/internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -66,6 +69,8 @@ static int missing(const struct ca_settings *settings)
     int r = ca_state_path(settings, "ca.crt", &path);
     if (r < 0)
         return r;
+    if (faccessat(AT_FDCWD, settings->state, R_OK | X_OK, AT_EACCESS) != 0 && errno != ENOENT)
+        return pc_fail_errno(PC_EUNREACH, "%s", settings->state);
     if (pc_file_exists(path))
         return pc_fail(PC_EUNREACH, "%s is there, but its ledger (%s) is not", path, settings->ledger_url);
     return pc_refuse("ca-missing", "%s: there is no CA here; plantca init makes one", settings->state);

@@ -53,7 +53,9 @@ static int exists(const struct ca_settings *settings)
 static int refuse_key(struct ca *ca, size_t count)
 {
     return pc_refuse("ca-exists",
-                     "token %s (serial %s) holds %zu CA key%s (label %s) that %s knows nothing of",
+                     "token %s (serial %s) holds %zu CA key%s (label %s) that %s knows nothing of; restore "
+                     "that folder from its "
+                     "backup, or use another token",
                      ca->token_info.label, ca->token_info.serial, count, count == 1 ? "" : "s", CA_KEY_LABEL,
                      ca->settings->state);
 }

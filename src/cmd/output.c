@@ -56,10 +56,20 @@ void cmd_complain(const struct cmd *cmd, const char *kind, const char *text)
     const char *command = cmd->command != NULL ? cmd->command->name : "";
 
     fflush(stdout); /* in the order in which things happened, when both are one terminal */
-    fprintf(stderr, "%s%s%s: %s", cmd->program->name, command[0] != '\0' ? " " : "", command, kind);
-    for (const char *c = text; *c != '\0'; c++)
-        fputc((unsigned char)*c < ' ' || *c == 0x7f ? (*c == '\n' ? ' ' : '?') : *c, stderr);
-    fputc('\n', stderr);
+    pc_autofree char *line = NULL;
+    int len = asprintf(&line, "%s%s%s: %s%s\n", cmd->program->name, command[0] != '\0' ? " " : "", command,
+                       kind, text);
+    if (len < 0) {
+        line = NULL;
+        return;
+    }
+    for (char *c = line; c < line + len - 1; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
+    fflush(stderr);
+    /* In one piece, so that two programs on one terminal do not mix their lines. */
+    if (write(STDERR_FILENO, line, (size_t)len) < 0)
+        return; /* there is nowhere left to say so */
 }
 
 void cmd_warn(struct cmd *cmd, const char *format, ...)

@@ -105,17 +105,21 @@ void plantca_issued_tell(struct cmd *cmd, const struct ca_issued *issued, const 
     if (out != NULL)
         cmd_field(cmd, "Certificate", "%s%s", out,
                   issued->already ? " (the current one, issued before)" : "");
-    cmd_field(cmd, "Serial", "%s", record->serial);
+    cmd_field(cmd, "Serial", "%s%s", record->serial,
+              out == NULL && issued->already ? " (the current one, issued before)" : "");
     cmd_colons(record->certificate_sha256, fingerprint);
     cmd_field(cmd, "SHA-256", "%s", fingerprint);
+    cmd_field(cmd, "Key SHA-256", "%s", record->key_sha256);
     say_time(cmd, "Expires", record->not_after);
 
     if (issued->superseded[0] == '\0' || issued->already)
         return;
     pc_time_format(issued->superseded_until, until);
     if (issued->superseded_until != 0)
-        cmd_warn(cmd, "this replaces certificate %s of %s, which is revoked after %s", issued->superseded,
+        cmd_warn(cmd, "this replaces certificate %s of %s, which stays valid until %s", issued->superseded,
                  record->cn, until);
     else
-        cmd_warn(cmd, "this replaces certificate %s of %s, which is revoked", issued->superseded, record->cn);
+        cmd_warn(cmd,
+                 "this replaces certificate %s of %s, which is revoked now; plantca publish tells the broker",
+                 issued->superseded, record->cn);
 }

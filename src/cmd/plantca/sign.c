@@ -97,6 +97,9 @@ static int issue(struct cmd *cmd, const struct pc_bytes *csr, const struct ca_si
     if (cmd_is_stdout(out))
         cmd->summary = stderr;
     plantca_issued_tell(cmd, &issued, cmd_is_stdout(out) ? NULL : out);
+    if (issued.record.not_after - issued.record.not_before + 1 < settings.device_days * PC_DAY)
+        cmd_warn(cmd, "the CA ends before %lld days are over, and this certificate with it",
+                 (long long)settings.device_days);
     tell_test(cmd, options->plant);
     return 0;
 }
