@@ -88,7 +88,8 @@ int pki_serial_of(const X509 *certificate, struct pki_serial *ret)
 int pki_validity(int64_t now, int64_t backdate, int64_t days, const X509 *issuer, int64_t *ret_not_before,
                  int64_t *ret_not_after)
 {
-    int64_t not_before = now - backdate, not_after, issuer_from, issuer_until = PC_TIME_MAX;
+    int64_t not_before = now - backdate, not_after, issuer_from = INT64_MIN, issuer_until = PC_TIME_MAX;
+    char when[PC_TIME_TEXT];
     int rc;
 
     if (days < 1 || days > DAYS_MAX)
@@ -98,16 +99,19 @@ int pki_validity(int64_t now, int64_t backdate, int64_t days, const X509 *issuer
         if (rc)
             return rc;
     }
+    if (now < issuer_from) {
+        pc_time_format(issuer_from, when);
+        return pc_refuse("issuer-early",
+                         "the issuer's certificate begins at %s: this machine's clock is behind", when);
+    }
     not_after = not_before + days * PC_DAY - 1;
     if (not_after > issuer_until)
         not_after = issuer_until;
     if (not_after > PC_TIME_MAX)
         not_after = PC_TIME_MAX;
     if (now > issuer_until || not_after <= not_before) {
-        char until[PC_TIME_TEXT];
-
-        pc_time_format(issuer_until, until);
-        return pc_refuse("issuer-expired", "the issuer's certificate ended at %s", until);
+        pc_time_format(issuer_until, when);
+        return pc_refuse("issuer-expired", "the issuer's certificate ended at %s", when);
     }
     *ret_not_before = not_before;
     *ret_not_after = not_after;

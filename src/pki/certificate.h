@@ -37,8 +37,8 @@ struct pki_certificate_plan {
 };
 
 /* Dates for `days` days from `now`: notBefore = now - backdate, notAfter = notBefore + days*86400 - 1 (both
- * seconds count), but never past the issuer's notAfter, nor 9999. PC_EREFUSED ("issuer-expired") when the
- * issuer's time is over; `issuer` may be NULL. */
+ * seconds count), but never past the issuer's notAfter, nor 9999. PC_EREFUSED when the issuer's time
+ * is over ("issuer-expired") or has not come ("issuer-early"); `issuer` may be NULL. */
 int pki_validity(int64_t now, int64_t backdate, int64_t days, const X509 *issuer, int64_t *ret_not_before,
                  int64_t *ret_not_after);
 

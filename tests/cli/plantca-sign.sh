@@ -62,7 +62,7 @@ same "$(cmp one.crt again.crt 2>&1)" "" "byte for byte"
 new_csr "$UUID1" one.key repeated.csr
 piped() { sign --plant "$UUID1" - <repeated.csr >piped.crt 2>piped.err && cmp one.crt piped.crt; }
 check "another request with the same key, from standard input to standard output" piped
-same "$(grep -c 'SHA-256' piped.err)" 1 "the summary is on stderr then"
+same "$(grep -c '^SHA-256' piped.err)" 1 "the summary is on stderr then"
 check "--quiet" sign -q --plant "$UUID1" one.csr
 same "$(wc -c <"$WORK/err") $(head -n 1 "$WORK/out")" "0 -----BEGIN CERTIFICATE-----" "leaves the result alone"
 check "--json to standard output" sign --plant "$UUID1" one.csr --json
@@ -116,4 +116,8 @@ openssl x509 -in three.crt -noout -checkend $((5 * 86400)) >/dev/null
 same "$?" 1 "to the day"
 expect 5 "when the CA has expired" days_later 4000 "$PLANTCA" sign --plant "$UUID2" three.csr --renew --json
 json "nothing is issued" 'd["error"]["name"] == "issuer-expired"'
+UUID4=a1b2c3d4-0000-4000-8000-000000000004
+new_csr "$UUID4" seven.key seven.csr
+expect 5 "when the clock is behind the CA's beginning" days_later -20000 "$PLANTCA" sign --plant "$UUID4" seven.csr --json
+json "nothing is issued either" 'd["error"]["name"] == "issuer-early"'
 finish

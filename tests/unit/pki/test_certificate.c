@@ -56,6 +56,9 @@ static void validity(void **state)
     assert_int_equal(pki_validity(root_until, 300, 1, root, &from, &until), 0);
     assert_int_equal(pki_validity(root_until + 1, 300, 1, root, &from, &until), PC_EREFUSED);
     assert_string_equal(pc_error_name(), "issuer-expired");
+    assert_int_equal(pki_validity(root_from, 300, 1, root, &from, &until), 0);
+    assert_int_equal(pki_validity(root_from - 1, 300, 1, root, &from, &until), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "issuer-early");
     assert_int_equal(pki_validity(NOON_2026, 300, 2920000, NULL, &from, &until), 0);
     assert_true(until == PC_TIME_MAX);
     assert_int_equal(pki_validity(NOON_2026, 300, 0, NULL, &from, &until), PC_EUSAGE);
