@@ -33,6 +33,9 @@ echo "reload = echo reloaded >>$WORK/reloads" >>"$PLANTCA_CONFIG"
 check "with a reload command" publish --json
 json "tells that it ran" 'd["reloaded"]'
 same "$(cat reloads)" "reloaded" "it ran once"
+sed -i "s|^reload .*|reload = readlink /proc/\$\$/fd/* >$WORK/descriptors; true|" "$PLANTCA_CONFIG"
+check "with --pin-fd" publish --json --pin-fd 7 7<"$WORK/pin"
+same "$(grep -c pin descriptors)" 0 "the reload command cannot read the PIN"
 sed -i 's/^reload .*/reload = exit 7/' "$PLANTCA_CONFIG"
 "$PLANTCA" revoke -q --plant "$UUID1"
 expect 1 "a reload command that fails" publish --json
