@@ -62,6 +62,7 @@ bad "a broker name that is none" ":2: " '[broker]\ncn = a b\n'
 bad "a SAN of an unknown kind" ":2: " '[broker]\nsan = MAIL:a@b\n'
 bad "a PIN in a URI" ":2: .*PIN" '[token]\nuri = pkcs11:token=x?pin-value=1234\n'
 same "$(grep -c 1234 "$WORK/err")" 0 "which is not repeated"
+bad "a PIN in a URI, in capitals" ":2: .*PIN" '[token]\nuri = pkcs11:token=x?PIN-VALUE=1234\n'
 bad "a PIN source in a URI" ":2: .*PIN" '[token]\nuri = pkcs11:token=x?pin-source=/etc/pin\n'
 bad "a password in the ledger's address" ":2: .*password" '[ledger]\nurl = postgresql://ca:secret@db/plants\n'
 same "$(grep -c secret "$WORK/err")" 0 "which is not repeated, either"

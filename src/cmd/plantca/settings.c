@@ -43,7 +43,7 @@ static int check_uri(const char *value)
 {
     if (strncmp(value, "pkcs11:", 7) != 0)
         return pc_fail(PC_EUSAGE, "no pkcs11: URI");
-    if (strstr(value, "pin-value") != NULL || strstr(value, "pin-source") != NULL)
+    if (strcasestr(value, "pin-value") != NULL || strcasestr(value, "pin-source") != NULL)
         return pc_fail(PC_EUSAGE, "a PKCS#11 URI must not carry a PIN (pin-value, pin-source); use pin-file");
     return 0;
 }
