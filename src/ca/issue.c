@@ -2,6 +2,7 @@
  * and the broker. */
 #include "src/ca/issue.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,12 +108,27 @@ static int names_differ(struct ca *ca, const char *host, const GENERAL_NAMES *wa
     return r;
 }
 
+/* Brokers know plants by their common name, in whatever case they compare it. */
+static int refuse_plant_name(const char *cn)
+{
+    char lower[PKI_UUID_TEXT];
+    size_t len = 0;
+    for (; len + 1 < sizeof lower && cn[len]; len++)
+        lower[len] = (char)tolower((unsigned char)cn[len]);
+    lower[len] = '\0';
+    if (cn[len] || !pki_uuid_is_canonical(lower))
+        return 0;
+    return pc_refuse("broker-plant", "%s: a plant's name is no name for a broker", cn);
+}
+
 int ca_broker(struct ca *ca, const struct ca_broker_options *options, struct ca_issued *ret)
 {
     const char *cn = options->cn ? options->cn : ca->settings->broker_cn;
     PC_CLEANUP(GENERAL_NAMES_free_ref) GENERAL_NAMES *hosts = NULL;
     struct pki_request *request PC_CLEANUP(pki_request_free_ref) = NULL;
-    int r = pki_san_parse(options->san ? options->san : ca->settings->broker_san, &hosts);
+    int r = refuse_plant_name(cn);
+    if (r == 0)
+        r = pki_san_parse(options->san ? options->san : ca->settings->broker_san, &hosts);
     if (r == 0)
         r = pki_san_add(hosts, cn);
     if (r < 0)

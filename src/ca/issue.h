@@ -50,7 +50,7 @@ struct ca_broker_options {
     EVP_PKEY *key;              /* a fresh key's public half */
 };
 /* As ca_sign, but whatever is current for this host gives way: another key, other names, or the renewal
- * window make a successor. */
+ * window make a successor. PC_EREFUSED "broker-plant": the name is a plant's UUID. */
 int ca_broker(struct ca *ca, const struct ca_broker_options *options, struct ca_issued *ret);
 
 #endif

@@ -48,6 +48,11 @@ same "$(openssl pkey -in four.key -pubout)" "$(openssl x509 -in four.crt -noout 
 piped() { broker --cn four.example --csr - <four.csr | openssl x509 -noout; }
 check "from standard input to standard output" piped
 new_csr five.example five.key five.csr
+for name in "$UUID1" "${UUID1^^}"; do
+    expect 5 "a plant's name, $name" broker --cn "$name" --new-key plant.key -o plant.crt --json
+    json "is refused" 'd["error"]["name"] == "broker-plant"'
+    same "$(ls plant.* 2>/dev/null)" "" "and nothing is left"
+done
 expect 5 "a request for another name" broker --cn six.example --csr five.csr -o bad.crt
 said 'five\.csr' "names the file"
 expect 1 "a request that is not there" broker --csr none.csr
