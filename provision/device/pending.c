@@ -95,6 +95,8 @@ static int load_state(const char *dir, struct dev_pending *ret)
         return 0;
     struct pc_config *config = NULL;
     int r = pc_config_load(state_table, sizeof state_table / sizeof state_table[0], path, &config);
+    if (r < 0 && !pc_file_exists(path)) /* status takes no lock: another run has removed it meanwhile */
+        return 0;
     if (r == PC_EUSAGE) {
         pc_log(PC_LOG_WARNING, "%s: taken for lost", pc_error_text());
         return 0;
@@ -121,6 +123,8 @@ static int load_key(const char *dir, struct dev_pending *ret)
         return 0;
     pc_autobytes pem = {0};
     int r = dev_pending_key_file(dir, &pem);
+    if (r < 0 && !pc_file_exists(path)) /* as above */
+        return 0;
     if (r == 0)
         r = tpm_keyfile_parse(pem.data, pem.len, &ret->key);
     if (r != PC_EREFUSED)
