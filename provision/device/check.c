@@ -97,6 +97,18 @@ static int check_cn(const char *cn, const struct dev_expected *expected, size_t 
                                cn);
 }
 
+/* What is installed is what clients send: a stranger's certificate among it would go out in each handshake.
+ */
+static int check_order(const STACK_OF(X509) * chain)
+{
+    for (int i = 1; i < sk_X509_num(chain); i++)
+        if (X509_check_issued(sk_X509_value(chain, i), sk_X509_value(chain, i - 1)) != X509_V_OK)
+            return pc_refuse("install-order",
+                             "certificate %d of the chain did not issue the one before it (RFC 5246 §7.4.2)",
+                             i + 1);
+    return 0;
+}
+
 int dev_check_chain(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors,
                     const struct dev_expected *expected, size_t count, int64_t now)
 {
@@ -104,6 +116,8 @@ int dev_check_chain(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors
     if (X509_check_purpose(leaf, -1, 0) != 1)
         return pc_refuse("install-profile", "the certificate's extensions cannot be read");
     int r = check_dates(chain, anchors, now);
+    if (r == 0)
+        r = check_order(chain);
     pc_autofree char *cn = NULL;
     if (r == 0)
         r = pki_name_cn(X509_get_subject_name(leaf), &cn);

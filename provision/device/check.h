@@ -21,8 +21,8 @@ int dev_check_anchors(const STACK_OF(X509) * anchors);
 
 /* The leaf (chain[0]) against anchors, dates, profile (pki_profile_device, exactly) and every plant expected.
  * `now` in seconds; a clock behind notBefore is no fault, and the chain is judged no earlier than the leaf's
- * notBefore. PC_EREFUSED: "chain-…" of pki_chain_verify, "install-dates", "install-profile", "install-cn",
- * and "plant-missing" when nothing is expected. */
+ * notBefore. PC_EREFUSED: "chain-…" of pki_chain_verify, "install-dates", "install-order", "install-profile",
+ * "install-cn", and "plant-missing" when nothing is expected. */
 int dev_check_chain(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors,
                     const struct dev_expected *expected, size_t count, int64_t now);
 

@@ -199,6 +199,36 @@ static void test_smuggled_root(void **state)
     sk_X509_pop_free(chain, X509_free);
 }
 
+/* Only the leaf's own line goes out in handshakes. */
+static void test_order(void **state)
+{
+    (void)state;
+    const struct dev_expected expected = {.plant = FORGE_PLANT, .source = "the configured plant"};
+    X509 *leaf = forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW);
+    X509 *twin = forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW);
+    X509 *const lines[][3] = {
+        {leaf, fixture.root, NULL},
+        {leaf, fixture.other_root, NULL},
+        {leaf, twin, NULL},
+        {leaf, fixture.root, fixture.other_root},
+        {leaf, fixture.other_root, fixture.root},
+        {leaf, fixture.root, twin},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        STACK_OF(X509) *chain = sk_X509_new_null();
+        for (size_t j = 0; j < 3 && lines[i][j]; j++)
+            assert_true(sk_X509_push(chain, lines[i][j]) > 0);
+        int r = dev_check_chain(chain, fixture.anchors, &expected, 1, NOW);
+        if (i == 0)
+            assert_int_equal(r, 0);
+        else
+            assert_refused(r, "install-order");
+        sk_X509_free(chain);
+    }
+    X509_free(leaf);
+    X509_free(twin);
+}
+
 static void test_expectations(void **state)
 {
     (void)state;
@@ -281,7 +311,8 @@ int main(void)
         cmocka_unit_test(test_good),          cmocka_unit_test(test_clock),
         cmocka_unit_test(test_variants),      cmocka_unit_test(test_foreign_issuer),
         cmocka_unit_test(test_smuggled_root), cmocka_unit_test(test_expectations),
-        cmocka_unit_test(test_anchors),       cmocka_unit_test(test_signature),
+        cmocka_unit_test(test_order),         cmocka_unit_test(test_anchors),
+        cmocka_unit_test(test_signature),
     };
     return cmocka_run_group_tests_name("device check", tests, set_up, tear_down);
 }
