@@ -30,7 +30,7 @@ bool identity_key_revoked(const struct identity_facts *facts, const char *key_sh
         const struct ledger_certificate *row = &facts->rows[i];
         if (!same_key(row, key_sha256))
             continue;
-        if (row->state == LEDGER_REVOKED && row->record.reason != REASON_SUPERSEDED)
+        if (row->condemned || (row->state == LEDGER_REVOKED && row->record.reason != REASON_SUPERSEDED))
             return true;
         superseded = superseded || row->state == LEDGER_REVOKED;
         current = current || row->state == LEDGER_CURRENT;

@@ -46,6 +46,7 @@ struct ledger_certificate {
     int64_t predecessor; /* row that this one supersedes, or 0 */
     int64_t owner;       /* who works on an unfinished row, or 0 */
     int64_t listed_from; /* number of the first CRL that can list it, or 0 when none has to */
+    bool condemned;      /* void because it was revoked, not because it was given up */
     enum ledger_state state;
     struct ca_record record; /* `state` and `expired` are derived */
 };
@@ -113,6 +114,9 @@ struct ledger_ops {
                  int64_t at);
     int (*supersede)(struct ledger *ledger, int64_t id, int64_t revoke_after);
     int (*revoke)(struct ledger *ledger, int64_t id, int64_t at, int reason);
+    /* An unfinished row that is revoked: its key is never certified again, though no certificate was
+     * released. */
+    int (*condemn)(struct ledger *ledger, int64_t id);
     int (*annul)(struct ledger *ledger, int64_t id, int64_t at); /* void; from signing also onto the CRL */
 
     /* Unfinished rows belong to the process that made them, for as long as it lives. */

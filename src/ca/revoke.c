@@ -87,7 +87,9 @@ static int revoke_row(struct ca *ca, const struct ledger_certificate *selected, 
         return pc_refuse("revoke-root", "%s is the CA's own certificate; no CRL of its own can revoke it",
                          row.record.serial);
     if (LEDGER_UNFINISHED & LEDGER_BIT(row.state)) {
-        r = issuance_void(ca, &row);
+        r = ca->ledger->ops->condemn(ca->ledger, row.id);
+        if (r == 0)
+            r = issuance_void(ca, &row);
     } else if (row.state != LEDGER_REVOKED && row.state != LEDGER_VOID) {
         r = issuance_revoke(ca, &row, reason);
         if (r == 0)
@@ -101,7 +103,7 @@ static int revoke_row(struct ca *ca, const struct ledger_certificate *selected, 
         return r;
     if (row.listed_from > outcome->listed_from)
         outcome->listed_from = row.listed_from;
-    if (before || row.state == LEDGER_VOID)
+    if (before)
         outcome->report.already += row.listed_from > 0;
     else
         outcome->report.records[outcome->report.revoked++] = row.record;

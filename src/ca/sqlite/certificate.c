@@ -102,6 +102,17 @@ int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason)
                          "iii", at, (int64_t)reason, id);
 }
 
+int db_condemn(struct ledger *ledger, int64_t id)
+{
+    struct db *db = (struct db *)ledger;
+    int r = db_writing(db);
+    return r ? r
+             : db_change(
+                   db, "revoking",
+                   "UPDATE certificate SET condemned = 1 WHERE id = ? AND state IN ('reserved', 'signing')",
+                   "i", id);
+}
+
 int db_annul(struct ledger *ledger, int64_t id, int64_t at)
 {
     struct db *db = (struct db *)ledger;

@@ -144,6 +144,7 @@ static const struct ledger_ops sqlite_ops = {
     .issue = db_issue,
     .supersede = db_supersede,
     .revoke = db_revoke,
+    .condemn = db_condemn,
     .annul = db_annul,
     .self = db_self,
     .owner_lives = db_owner_lives,

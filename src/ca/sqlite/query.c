@@ -10,7 +10,7 @@
 #define COLUMNS                                                                                              \
     "id, issuer, predecessor, owner, listed_from, state, serial, profile, subject, key, sha256, "            \
     "not_before, "                                                                                           \
-    "not_after, coalesce(issued_at, reserved_at), revoked_at, revoke_after, reason"
+    "not_after, coalesce(issued_at, reserved_at), revoked_at, revoke_after, reason, condemned"
 
 static int read_row(sqlite3_stmt *s, int64_t now, struct ledger_certificate *ret)
 {
@@ -20,6 +20,7 @@ static int read_row(sqlite3_stmt *s, int64_t now, struct ledger_certificate *ret
         .predecessor = sqlite3_column_int64(s, 2),
         .owner = sqlite3_column_int64(s, 3),
         .listed_from = sqlite3_column_int64(s, 4),
+        .condemned = sqlite3_column_int(s, 17) != 0,
     };
     struct ca_record *c = &row.record;
     db_text(s, 5, c->state, sizeof c->state);

@@ -56,6 +56,7 @@ int db_signing(struct ledger *ledger, int64_t id, const struct pc_bytes *tbs);
 int db_issue(struct ledger *ledger, int64_t id, const struct pc_bytes *der, const char *sha256, int64_t at);
 int db_supersede(struct ledger *ledger, int64_t id, int64_t revoke_after);
 int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason);
+int db_condemn(struct ledger *ledger, int64_t id);
 int db_annul(struct ledger *ledger, int64_t id, int64_t at);
 int db_own(struct ledger *ledger, int64_t id, int64_t owner);
 int db_find(struct ledger *ledger, const struct ledger_query *query, ledger_row *row, void *context);

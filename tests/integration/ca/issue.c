@@ -355,6 +355,10 @@ static void revoked_while_being_signed(void **state)
     struct ca_crl_report PC_CLEANUP(ca_crl_report_clear) crl = {0};
     assert_ok(ca_crl(b->ca, &crl, NULL));
     assert_int_equal(crl.entries, 1);
+    /* No certificate was released, but the key was revoked: it is never certified. */
+    struct ca_issued PC_CLEANUP(ca_issued_clear) issued = {0};
+    assert_failed(sign(b, key, UUID_A, &(struct ca_sign_options){.revoke_old = -1}, &issued), PC_EREFUSED,
+                  "identity-revoked", "never certified again");
     EVP_PKEY_free(key);
 }
 

@@ -77,22 +77,22 @@ static void uniqueness(void **state)
 static const char *const attacks[] = {
     "INSERT INTO certificate SELECT 99, issuer, serial, profile, 'other', key, 'reserved', 1, NULL, 1, 2, 1, "
     "NULL, NULL, "
-    "NULL, NULL, NULL, NULL FROM certificate WHERE id = 1",
+    "NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
     "INSERT OR REPLACE INTO certificate SELECT 99, issuer, serial, profile, subject, key, 'reserved', 1, "
     "NULL, 1, 2, 1, "
-    "NULL, NULL, NULL, NULL, NULL, NULL FROM certificate WHERE id = 1",
+    "NULL, NULL, NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
     "INSERT OR REPLACE INTO certificate SELECT 1, issuer, x'77', profile, subject, key, 'reserved', 1, NULL, "
     "1, 2, 1, NULL, "
-    "NULL, NULL, NULL, NULL, NULL FROM certificate WHERE id = 1",
+    "NULL, NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
     "INSERT OR REPLACE INTO certificate SELECT 99, issuer, x'78', profile, subject, key, 'reserved', 1, "
     "NULL, 1, 2, 1, NULL, "
-    "NULL, NULL, NULL, NULL, NULL FROM certificate WHERE id = 2",
+    "NULL, NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 2",
     "INSERT INTO certificate SELECT 99, issuer, x'79', profile, 'other', key, 'reserved', 1, NULL, 1, 2, 1, "
     "NULL, NULL, "
-    "NULL, NULL, NULL, NULL FROM certificate WHERE id = 1",
+    "NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
     "INSERT INTO certificate SELECT 99, issuer, x'7a', 'p', subject, key, 'current', NULL, NULL, 1, 2, 1, 1, "
     "sha256, "
-    "NULL, NULL, NULL, NULL FROM certificate WHERE id = 1",
+    "NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
     "UPDATE certificate SET serial = x'05' WHERE id = 1",
     "UPDATE certificate SET subject = 'other' WHERE id = 1",
     "UPDATE certificate SET key = (SELECT key FROM certificate WHERE id = 2) WHERE id = 1",
@@ -102,6 +102,7 @@ static const char *const attacks[] = {
     "UPDATE certificate SET state = 'current', issued_at = 1, sha256 = zeroblob(32), owner = NULL WHERE id = "
     "2",
     "UPDATE certificate SET state = 'nonsense' WHERE id = 1",
+    "UPDATE certificate SET condemned = 1 WHERE id = 1",
     "UPDATE certificate SET state = 'revoked' WHERE id = 1",
     "UPDATE certificate SET state = 'superseded' WHERE id = 1",
     "UPDATE certificate SET state = 'void', owner = NULL WHERE id = 4",
