@@ -161,7 +161,9 @@ int pc_file_write(const char *path, const void *data, size_t len, const struct p
     if (r < 0)
         return r;
     r = pc_file_write_at(dirfd, name, data, len, options);
-    return r < 0 ? pc_fail_in("%.*s", (int)(name - path), path) : 0;
+    if (r == 0 || name == path)
+        return r;
+    return pc_fail_in("%.*s", (int)(name - path > 1 ? name - path - 1 : 1), path);
 }
 
 bool pc_file_exists(const char *path)

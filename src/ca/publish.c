@@ -14,6 +14,7 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/time.h"
 #include "src/ca/internal.h"
 #include "src/pki/crl.h"
@@ -148,21 +149,22 @@ static int remove_revoked(void *context, const struct ledger_certificate *row)
     return pc_dir_sync(folder);
 }
 
-/* The one of the configured name, or else the newest. */
+/* The one of the configured name: another host's is of no use with the key that lies beside this one. */
 static int install_broker(struct publication *p)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
-    const struct ledger_query query = {
-        .profile = pki_profile_broker.name, .states = LEDGER_BIT(LEDGER_CURRENT), .newest_first = true};
-    const char *cn = p->ca->settings->broker_cn;
-    int r = ledger_collect(p->ca->ledger, &query, &rows);
-    if (r < 0 || rows.count == 0)
+    const struct ledger_query current = {.subject = p->ca->settings->broker_cn,
+                                         .profile = pki_profile_broker.name,
+                                         .states = LEDGER_BIT(LEDGER_CURRENT)};
+    int r = ledger_collect(p->ca->ledger, &current, &rows);
+    if (r < 0)
         return r;
-    size_t chosen = 0;
-    for (size_t i = 0; cn && i < rows.count; i++)
-        if (strcmp(rows.rows[i].record.cn, cn) == 0)
-            chosen = i;
-    return install_leaf(p, &rows.rows[chosen]);
+    if (rows.count == 0) {
+        pc_log(PC_LOG_WARNING, "no current certificate for the broker %s ([broker] cn): none is published",
+               p->ca->settings->broker_cn);
+        return 0;
+    }
+    return install_leaf(p, &rows.rows[0]);
 }
 
 static int install_leaves(struct publication *p)

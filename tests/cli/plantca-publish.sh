@@ -24,6 +24,12 @@ check "the published certificate verifies with the published CRL" openssl verify
 same "$(find published -name '*.key')" "" "no key is published"
 check "again" publish --json
 json "writes nothing" 'd["written"] == 0 and d["unchanged"] == 4'
+"$PLANTCA" broker -q --cn other.example --new-key other.key -o other.crt
+check "when there is a certificate for another broker, too" publish --json
+json "its certificate is not taken for ours" 'd["written"] == 0 and d["unchanged"] == 4'
+BROKER_CN=third.example check "when there is none for the broker of the configuration" publish --dir "$WORK/third"
+said 'no current certificate for the broker third.example' "says so"
+expect 1 "and publishes no other's" test -e third/broker/broker.crt
 check "--dir" publish --dir "$WORK/other"
 said "Published +$WORK/other" "says where"
 check "is there" cmp published/ca/ca.crl other/ca/ca.crl
