@@ -1,4 +1,4 @@
-/* Identity: who gets which certificate (CONTRACT.md, "Identity"). A pure judgement over rows that were read:
+/* Identity: who gets which certificate. A pure judgement over rows that were read:
  * no database, no clock, no token. */
 #ifndef CA_IDENTITY_H
 #define CA_IDENTITY_H
