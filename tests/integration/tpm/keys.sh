@@ -120,8 +120,9 @@ expect 0 "after a power cut the handle signs" drive test ec-handle.pem
 expect 0 "… and the blob" drive test rsa.pem
 
 # --- tpm2-openssl's files, and ours for it ---
+# It opens its TPM when it is loaded: without this it looks for one of the machine's.
+export TPM2OPENSSL_TCTI="$SWTPM_TCTI"
 if openssl list -providers -provider tpm2 >/dev/null 2>&1; then
-    export TPM2OPENSSL_TCTI="$SWTPM_TCTI"
     genpkey() { openssl genpkey -provider tpm2 -provider default "$@"; }
     check "tpm2-openssl makes an RSA key" genpkey -algorithm RSA -out theirs-rsa.pem
     check "… an EC key" genpkey -algorithm EC -pkeyopt group:P-256 -out theirs-ec.pem
