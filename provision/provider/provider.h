@@ -18,7 +18,6 @@ struct prov_session;
 int prov_open(const struct tpm_place *place, struct prov_session **ret);
 void prov_close(struct prov_session *session);
 PC_DEFINE_CLEANUP(struct prov_session, prov_close);
-OSSL_LIB_CTX *prov_libctx(struct prov_session *session); /* borrowed */
 
 /* What the TPM or the way to it said when a signature of this session failed, as the last error once more:
  * its PC_E…; 0 when none failed since the last call. */

@@ -261,11 +261,6 @@ static int check_range(const char *value, int64_t low, int64_t high)
     return 0;
 }
 
-int pc_check_number(const char *value)
-{
-    return check_range(value, 0, INT32_MAX);
-}
-
 int pc_check_days(const char *value)
 {
     return check_range(value, 1, 36500);

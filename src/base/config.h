@@ -45,7 +45,6 @@ int64_t pc_config_duration(const struct pc_config *config, const char *section,
 
 /* Checks that tables can name. */
 int pc_check_flag(const char *value);     /* yes or no */
-int pc_check_number(const char *value);   /* decimal, 0 … 2^31-1 */
 int pc_check_days(const char *value);     /* decimal, 1 … 36500 */
 int pc_check_duration(const char *value); /* as pc_duration_parse */
 int pc_check_path(const char *value);     /* absolute */

@@ -83,11 +83,6 @@ void pc_secret_free(struct pc_secret *secret)
     free(secret);
 }
 
-bool pc_equal_constant_time(const void *a, const void *b, size_t len)
-{
-    return CRYPTO_memcmp(a, b, len) == 0;
-}
-
 int pc_process_harden(void)
 {
     struct rlimit none = {0, 0};

@@ -49,9 +49,6 @@ void pc_secret_free(struct pc_secret *secret);         /* wipes; NULL is fine */
 PC_DEFINE_CLEANUP(struct pc_secret, pc_secret_free);
 #define pc_autosecret PC_CLEANUP(pc_secret_free_ref) struct pc_secret
 
-/* Compares `len` bytes in a time that depends on `len` alone. */
-bool pc_equal_constant_time(const void *a, const void *b, size_t len);
-
 /* No core dump and no ptrace by other processes of the same user, for the life of this process. */
 int pc_process_harden(void);
 

@@ -109,6 +109,19 @@ int pki_pem_single(const void *data, size_t len, const char *const labels[], boo
     return pc_bytes_copy(der, (size_t)der_len, ret_der);
 }
 
+int pki_der_or_pem(const void *data, size_t len, const char *const labels[], const char *refusal,
+                   struct pc_bytes *ret_der)
+{
+    const unsigned char *bytes = data;
+    bool behind;
+
+    if (len > 0 && bytes[0] == (V_ASN1_CONSTRUCTED | V_ASN1_SEQUENCE))
+        return pc_bytes_copy(data, len, ret_der);
+    if (pki_pem_single(data, len, labels, true, ret_der, &behind))
+        return pc_refuse(refusal, "%s", pc_error_text());
+    return 0;
+}
+
 int pki_pem_append(const char *label, const unsigned char *der, size_t len, struct pc_bytes *pem)
 {
     PC_CLEANUP(BIO_free_all_ref) BIO *out = BIO_new(BIO_s_mem());

@@ -22,6 +22,10 @@ bool pki_asn1_time_is_strict(const ASN1_TIME *time);
  * block. */
 int pki_pem_single(const void *data, size_t len, const char *const labels[], bool text_around,
                    struct pc_bytes *ret_der, bool *ret_behind);
+/* The DER of an object that came as DER or as one such block, text around it allowed. PC_EREFUSED with the
+ * name `refusal` (a literal). */
+int pki_der_or_pem(const void *data, size_t len, const char *const labels[], const char *refusal,
+                   struct pc_bytes *ret_der);
 /* Appends DER as one PEM block to `pem`. */
 int pki_pem_append(const char *label, const unsigned char *der, size_t len, struct pc_bytes *pem);
 

@@ -141,15 +141,10 @@ static int parse_der(const unsigned char *der, size_t len, X509 **ret)
 static int parse_any(const void *data, size_t len, X509 **ret)
 {
     static const char *const labels[] = {"CERTIFICATE", "X509 CERTIFICATE", NULL};
-    const unsigned char *bytes = data;
     pc_autobytes der = {0};
-    bool behind;
+    int rc = pki_der_or_pem(data, len, labels, "certificate-parse", &der);
 
-    if (len > 0 && bytes[0] == (V_ASN1_CONSTRUCTED | V_ASN1_SEQUENCE))
-        return parse_der(bytes, len, ret);
-    if (pki_pem_single(data, len, labels, true, &der, &behind))
-        return pc_refuse("certificate-parse", "%s", pc_error_text());
-    return parse_der(der.data, der.len, ret);
+    return rc ? rc : parse_der(der.data, der.len, ret);
 }
 
 int pki_certificate_parse(const void *data, size_t len, X509 **ret)

@@ -1,8 +1,6 @@
 /* The profiles, as const tables. What they mean in bytes is in extensions.c. */
 #include "src/pki/profile.h"
 
-#include <string.h>
-
 #include <openssl/x509v3.h>
 
 const struct pki_profile pki_profile_root = {
@@ -52,15 +50,3 @@ const struct pki_profile pki_profile_broker = {
     .request_extensions = true,
     .request_challenge = false,
 };
-
-const struct pki_profile *pki_profile_find(const char *name)
-{
-    static const struct pki_profile *const profiles[] = {&pki_profile_root, &pki_profile_issuing,
-                                                         &pki_profile_device, &pki_profile_broker};
-
-    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
-        if (strcmp(profiles[i]->name, name) == 0)
-            return profiles[i];
-    }
-    return NULL;
-}

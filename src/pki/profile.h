@@ -33,7 +33,4 @@ struct pki_profile {
 
 extern const struct pki_profile pki_profile_root, pki_profile_issuing, pki_profile_device, pki_profile_broker;
 
-/* By name; NULL when there is none. */
-const struct pki_profile *pki_profile_find(const char *name);
-
 #endif
