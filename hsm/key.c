@@ -191,6 +191,11 @@ int hsm_key_equals(struct hsm_key *key, const EVP_PKEY *expected)
                      key->token->info.label);
 }
 
+struct pki_signer hsm_key_pki_signer(struct hsm_key *key)
+{
+    return pki_signer_of(key->signer);
+}
+
 EVP_PKEY *hsm_key_signer(struct hsm_key *key)
 {
     return key->signer;

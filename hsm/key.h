@@ -9,6 +9,7 @@
 
 #include "hsm/token.h"
 #include "src/pki/key.h"
+#include "src/pki/sign.h"
 
 #define HSM_ID_LEN 20 /* octets of CKA_ID for keys that we make (random) */
 
@@ -60,6 +61,18 @@ int hsm_key_check(struct hsm_key *key, struct hsm_key_attributes *ret);
  * key). */
 int hsm_key_equals(struct hsm_key *key, const EVP_PKEY *expected);
 
+/* One signature (struct pki_signer's contract) by one C_Sign, within the token's time limit. PC_EUNREACH
+ * "token-lost" when the token, its session or the login is gone: hsm_token_close, hsm_token_open and one
+ * login bring a new one. PC_EUNREACH "token-timeout" when the module did not come back in time: it never may,
+ * so the token can only be closed (hsm_token_close then leaves the module alone). Several threads may sign at
+ * once. */
+int hsm_key_sign(struct hsm_key *key, const EVP_MD *digest, const struct pc_bytes *data,
+                 struct pc_bytes *ret_signature);
+/* hsm_key_sign as X.509's signer; borrows the key. */
+struct pki_signer hsm_key_pki_signer(struct hsm_key *key);
+/* Anything else that signs with the key, through OpenSSL (CMS): `work` runs under the same limit, with the
+ * same errors. */
+int hsm_key_work(struct hsm_key *key, int (*work)(EVP_PKEY *signer, void *context), void *context);
 /* The key as libp11 gives it, for EVP_DigestSign and X509_sign. Borrowed, valid until hsm_key_free. Each
  * signature is one C_Sign. */
 EVP_PKEY *hsm_key_signer(struct hsm_key *key);

@@ -14,12 +14,16 @@ struct hsm_place {
     const char *uri;    /* RFC 7512; pin-value and pin-source in it are refused (PC_EUSAGE) */
     const char *label;  /* CK_TOKEN_INFO.label */
     const char *serial; /* CK_TOKEN_INFO.serialNumber */
+    int64_t timeout;    /* seconds that a call of the module may take (key generation and PIN pads excepted);
+                           0: for ever */
 };
 
 struct hsm_token_info {
     char label[33], manufacturer[33], model[17], serial[17]; /* trailing blanks removed */
     char firmware[16], hardware[16];                         /* "2.6" */
     char module[256];                                        /* path */
+    char module_sha256[65];                                  /* of the module's file, lower-case hex */
+    unsigned sessions; /* how many may sign at once: what the token and libp11 allow; at least 1 */
     bool pin_final_try, pin_locked, pin_count_low, write_protected;
 };
 

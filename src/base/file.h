@@ -15,6 +15,7 @@ int pc_fd_read(int fd, const char *name, size_t max, struct pc_bytes *ret); /* `
 
 struct pc_file_options {
     mode_t mode; /* exact, whatever the umask; 0 means 0644 */
+    bool behind; /* no fsync: whole after the rename all the same, but durable only after pc_dir_syncfs */
     bool fresh;  /* refuse (PC_EREFUSED, "file-exists") to replace anything */
     bool group;  /* give it to group `gid` */
     gid_t gid;
@@ -29,6 +30,7 @@ int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
 bool pc_file_exists(const char *path);          /* anything of that name, a dangling link included */
 int pc_dir_make(const char *path, mode_t mode); /* with parents (0755), each durable; fine when it is there */
 int pc_dir_sync(const char *path);              /* makes what was renamed in it durable */
+int pc_dir_syncfs(const char *path); /* makes all that was written to its file system durable: syncfs(2) */
 
 /* Takes the exclusive lock that `path` (created 0600) stands for, waiting at most `wait_ms`; PC_EPENDING when
  * another holds it. Closing the descriptor lets it go, as does the end of the process. */

@@ -155,7 +155,7 @@ static int verify_row(void *context, const struct ledger_audit *row)
 int audit_verify(struct ledger *ledger, struct audit_verdict *ret)
 {
     struct verification v = {.verdict.sound = true};
-    int r = ledger->ops->audit_each(ledger, verify_row, &v);
+    int r = ledger->ops->audit_each(ledger, 1, verify_row, &v);
     if (r < 0)
         return r;
     *ret = v.verdict;

@@ -7,8 +7,10 @@
 
 /* Who acts with what: the same for all rows of a run. Borrowed; NULL where nothing is known. */
 struct audit_actor {
-    const char *program;               /* name and version */
-    const char *module, *token_serial; /* of the token that is open */
+    const char *program;                               /* name and version */
+    const char *build;                                 /* build id of the program (base/build.h) */
+    const char *module, *module_sha256, *token_serial; /* of the token that is open */
+    const char *issuer_key_sha256;                     /* of the CA's key */
 };
 
 /* One act. Only `act` and `outcome` must be given. No text from a request gets in: only what was checked, and
@@ -18,6 +20,7 @@ struct audit_act {
      * "crl", "publish"; refused: "request", "sign" */
     const char *act;
     const char *outcome; /* "done", "found", "refused" */
+    int64_t certificate; /* row in the ledger that it is about, or 0 */
     const char *rule;    /* name of the refusal */
     const char *profile, *subject, *serial, *key_sha256, *request_sha256, *tbs_sha256, *certificate_sha256;
     int reason;          /* CRLReason; used by "revoke" alone */

@@ -26,7 +26,12 @@ struct ca_settings {
     int64_t broker_days;
     const char *ledger_url;                   /* "sqlite", "sqlite:/abs/path"; "postgresql://…" */
     const char *publish_dir, *publish_reload; /* NULL: none */
-    const char *program;                      /* "plantca 0.1.0", for the audit log */
+    const char *publish_probe;                /* "host:port" of the broker; NULL: none */
+    int64_t crl_renew;                        /* seconds before nextUpdate from which a CRL is due */
+    int64_t sessions;       /* signatures at once, in a batch; 0: as many as the token gives */
+    int64_t audit_interval; /* seconds after which a checkpoint is due */
+    const char *audit_ship; /* command that is handed each checkpoint; NULL: none */
+    const char *program;    /* "plantca 0.1.0", for the audit log */
     /* Asked for the PIN at most once, and only by acts that sign or look for the key (`ensure`); `label`
      * names the token. */
     int (*pin)(void *context, const char *label, struct pc_secret **ret);

@@ -29,7 +29,7 @@ static void entries_clear(struct entries *entries)
     free(entries->rows);
 }
 
-static int add_entry(void *context, const char *serial, int64_t revoked_at, int reason)
+static int add_entry(void *context, const struct ledger_entry *listed)
 {
     struct entries *e = context;
     if (e->count == e->room) {
@@ -41,11 +41,11 @@ static int add_entry(void *context, const char *serial, int64_t revoked_at, int 
         e->room = room;
     }
     struct pki_crl_entry *entry = &e->rows[e->count];
-    int r = pki_serial_parse(serial, &entry->serial);
+    int r = pki_serial_parse(listed->serial, &entry->serial);
     if (r < 0)
         return r;
-    entry->revoked_at = revoked_at;
-    entry->reason = reason;
+    entry->revoked_at = listed->revoked_at;
+    entry->reason = listed->reason;
     e->count++;
     return 0;
 }
@@ -137,7 +137,8 @@ static int sign_crl(struct ca *ca, const struct pki_crl_plan *plan, const struct
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
     pc_autobytes der = {0};
-    int r = pki_tbs_sign(hsm_key_signer(ca->key), ca->public_key, tbs, &der);
+    const struct pki_signer signer = hsm_key_pki_signer(ca->key);
+    int r = pki_tbs_sign(&signer, ca->public_key, tbs, &der);
     if (r == 0)
         r = pki_crl_parse(der.data, der.len, &crl);
     if (r == 0)

@@ -19,7 +19,11 @@ struct ca {
     struct hsm_token *token;
     struct hsm_token_info token_info;
     bool logged_in;
+    struct pc_secret *pin; /* kept from the login on while `keep_pin` is set, for one login more */
+    bool keep_pin;
     struct hsm_key *key;
+    struct hsm_key *audit_key; /* NULL until audit_key_ensure */
+    X509 *audit_certificate;
 };
 
 /* authority.c */
@@ -39,6 +43,10 @@ int ca_token_login(struct ca *ca); /* asks for the PIN, once */
  * certificate's. */
 int ca_signing_key(struct ca *ca);
 void ca_token_close(struct ca *ca);
+/* After PC_EUNREACH "token-lost", once: closes the token, opens it, logs in with the PIN that was kept, finds
+ * the key again. PC_EAUTH when that PIN is refused now: it is then forgotten, and never tried a second time.
+ */
+int ca_token_reopen(struct ca *ca);
 
 /* A write transaction, and its audit rows. Use: ca_begin; … PC_CLEANUP(ledger_rollback_ref); ca_commit. */
 int ca_begin(struct ca *ca, struct ledger **ret_open);

@@ -124,7 +124,7 @@ int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_
 
 int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason)
 {
-    int r = ca->ledger->ops->revoke(ca->ledger, row->id, pc_now(), reason);
+    int r = ca->ledger->ops->revoke(ca->ledger, row->id, pc_now(), reason, 0);
     if (r < 0)
         return r;
     return ca_audit(ca, &(struct audit_act){
@@ -208,7 +208,8 @@ static int sign_and_lint(struct ca *ca, const struct issuance *issuance, struct 
 {
     PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
     pc_autobytes der = {0};
-    int r = pki_tbs_sign(hsm_key_signer(ca->key), ca->public_key, &issuance->tbs, &der);
+    const struct pki_signer signer = hsm_key_pki_signer(ca->key);
+    int r = pki_tbs_sign(&signer, ca->public_key, &issuance->tbs, &der);
     if (r == 0)
         r = pki_certificate_parse(der.data, der.len, &certificate);
     if (r == 0)

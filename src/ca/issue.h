@@ -9,10 +9,13 @@ struct ca_record {
     char serial[PKI_SERIAL_TEXT];
     char profile[16]; /* "device", "broker", "root" */
     char cn[256];     /* plant UUID or host */
-    char state[16];   /* "reserved", "signing", "current", "superseded", "held", "revoked", "void" */
+    char state[16]; /* "reserved", "signing", "current", "superseded", "held", "revoked", "void", "foreign" */
+    char origin[12]; /* "issued"; "imported" from another CA; "incident": signed by our key, and not on record
+                      */
     char key_sha256[PKI_FINGERPRINT_TEXT], certificate_sha256[PKI_FINGERPRINT_TEXT];
     int64_t not_before, not_after, issued_at;
     int64_t revoked_at, revoke_after; /* 0: not; revoke_after is the end of a superseded one's overlap */
+    int64_t invalid_since;            /* invalidityDate (RFC 5280 §5.3.2); 0: not stated */
     int reason;                       /* CRLReason when revoked or held, else -1 */
     bool expired;                     /* derived, now */
 };

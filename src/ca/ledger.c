@@ -13,7 +13,7 @@ static const char *const state_names[] = {
     [LEDGER_RESERVED] = "reserved", [LEDGER_SIGNING] = "signing",
     [LEDGER_CURRENT] = "current",   [LEDGER_SUPERSEDED] = "superseded",
     [LEDGER_HELD] = "held",         [LEDGER_REVOKED] = "revoked",
-    [LEDGER_VOID] = "void",
+    [LEDGER_VOID] = "void",         [LEDGER_FOREIGN] = "foreign",
 };
 static_assert(sizeof state_names / sizeof *state_names == LEDGER_STATES, "a name for each state");
 

@@ -22,7 +22,8 @@ enum ledger_state {
     LEDGER_SUPERSEDED, /* still valid until revoke_after */
     LEDGER_HELD,
     LEDGER_REVOKED,
-    LEDGER_VOID, /* given up; on the CRL when a signature may exist */
+    LEDGER_VOID,    /* given up; on the CRL when a signature may exist */
+    LEDGER_FOREIGN, /* valid, of an imported issuer: on record, not ours to renew or to revoke */
     LEDGER_STATES,
 };
 #define LEDGER_BIT(state) (1U << (state))
@@ -31,10 +32,12 @@ const char *ledger_state_name(enum ledger_state state);
 int ledger_state_parse(const char *name, enum ledger_state *ret); /* PC_EFAIL: the record is damaged */
 
 /* A CA key and its certificate. `planned` is the journal of an init: what was decided before the token was
- * asked for a key. */
+ * asked for a key. A foreign one came by `import`: its key is elsewhere (key and token fields empty), and its
+ * certificate and CRLs are kept to be published beside ours. */
 struct ledger_issuer {
     int64_t id;
-    bool active; /* else planned */
+    bool active; /* ours, and made; neither active nor foreign: planned */
+    bool foreign;
     char subject[1024], key_type[16], key_label[64], token_serial[17];
     struct hsm_id key_id; /* CKA_ID */
     int64_t days, planned_at;
@@ -59,6 +62,8 @@ struct ledger_query {
     int64_t ends_after;   /* not_after >= this */
     int64_t ends_before;  /* not_after < this */
     int64_t overlap_over; /* superseded, and revoke_after <= this */
+    int64_t after;        /* rows behind this one, in the order asked for: the next page */
+    int64_t limit;        /* at most so many rows */
     bool newest_first;
 };
 typedef int ledger_row(void *context,
@@ -69,19 +74,58 @@ struct ledger_crl {
     bool issued;     /* else its number is taken and it may have been signed */
     int64_t this_update, next_update;
     size_t entries;
+    char sha256[PKI_FINGERPRINT_TEXT]; /* of its DER; "" while it is not issued */
 };
-typedef int ledger_entry(void *context, const char *serial, int64_t revoked_at, int reason);
+/* What a CRL says of one certificate. */
+struct ledger_entry {
+    char serial[PKI_SERIAL_TEXT];
+    int64_t revoked_at, invalid_since; /* invalid_since 0: not stated */
+    int reason;                        /* CRLReason */
+};
+typedef int ledger_entry_row(void *context, const struct ledger_entry *entry);
+typedef int ledger_issuer_row(void *context, const struct ledger_issuer *issuer);
+
+/* Another key of ours in the token, with its own label: written down before it is made, as a CA key is. */
+struct ledger_key {
+    int64_t id;
+    char role[8];  /* "audit", "jwt" */
+    char state[8]; /* "planned", "active", "retired" */
+    char key_type[16], label[64];
+    struct hsm_id key_id;              /* CKA_ID */
+    char sha256[PKI_FINGERPRINT_TEXT]; /* of its SubjectPublicKeyInfo; "" while planned */
+    int64_t certificate;               /* row of its certificate, or 0 */
+    int64_t planned_at;
+};
+typedef int ledger_key_row(void *context, const struct ledger_key *key);
+
+/* A publication that took place: what brokers were given, by which the next is judged. */
+struct ledger_publication {
+    int64_t id, at;
+    char dir[4096];
+    uint64_t crl_number;
+    char crl_sha256[PKI_FINGERPRINT_TEXT], ca_sha256[PKI_FINGERPRINT_TEXT]; /* of the files */
+};
+
+/* The head of a chain, signed by the audit key. */
+struct ledger_checkpoint {
+    int64_t id, seq, at;
+    char chain[33], sha256[PKI_FINGERPRINT_TEXT]; /* of the row `seq` */
+    int64_t shipped_at;                           /* 0: not yet */
+    struct pc_bytes statement, cms;               /* JSON, and its detached signature (DER); borrowed */
+};
+typedef int ledger_checkpoint_row(void *context, const struct ledger_checkpoint *checkpoint);
 
 struct ledger_audit {
-    char chain[33]; /* whose chain: one a writer; in SQLite one a ledger */
-    int64_t seq;    /* from 1 */
+    char chain[33];      /* whose chain: one a writer; in SQLite one a ledger */
+    int64_t seq;         /* from 1 */
+    int64_t certificate; /* row that the act is about, or 0 */
     const char *line;
     char sha256[PKI_FINGERPRINT_TEXT]; /* of the line */
 };
 typedef int ledger_audit_row(void *context, const struct ledger_audit *row);
 
 struct ledger_counts {
-    size_t current, valid, expiring, superseded, held, revoked, unfinished, audit;
+    size_t current, valid, expiring, superseded, held, revoked, foreign, unfinished, audit;
 };
 
 struct ledger;
@@ -105,6 +149,11 @@ struct ledger_ops {
     int (*issuer_activate)(struct ledger *ledger, int64_t id, int64_t certificate);
     int (*issuer_get)(struct ledger *ledger,
                       struct ledger_issuer *ret); /* active, else planned; id 0 when there is none */
+    /* The active one first, then the foreign ones, in the order in which they came. */
+    int (*issuer_each)(struct ledger *ledger, ledger_issuer_row *row, void *context);
+    /* A foreign one; its certificate is recorded next, with `record`, and told by `issuer_certificate`. */
+    int (*issuer_import)(struct ledger *ledger, const struct ledger_issuer *issuer, int64_t *ret_id);
+    int (*issuer_certificate)(struct ledger *ledger, int64_t id, int64_t certificate);
 
     /* A new row, reserved and ours: issuer, predecessor and of record serial, profile, cn, key, dates,
      * issued_at (the time of reservation) are taken. The key becomes the subject's. */
@@ -113,7 +162,16 @@ struct ledger_ops {
     int (*issue)(struct ledger *ledger, int64_t id, const struct pc_bytes *der, const char *sha256,
                  int64_t at);
     int (*supersede)(struct ledger *ledger, int64_t id, int64_t revoke_after);
-    int (*revoke)(struct ledger *ledger, int64_t id, int64_t at, int reason);
+    /* `invalid_since` 0: not known. A foreign row is revoked by what its issuer's own CRL says. */
+    int (*revoke)(struct ledger *ledger, int64_t id, int64_t at, int reason, int64_t invalid_since);
+    int (*hold)(struct ledger *ledger, int64_t id, int64_t at);
+    int (*release)(struct ledger *ledger, int64_t id); /* current or superseded again, as before */
+    /* A certificate that no reservation of ours led to: of a foreign issuer (state foreign, or revoked), or
+     * of our key and not on record (state revoked: an incident). Of the row the same is taken as by
+     * `reserve`, and state, sha256, revoked_at, invalid_since, reason. The key becomes the subject's unless
+     * it is another's already. */
+    int (*record)(struct ledger *ledger, const struct ledger_certificate *row, const struct pc_bytes *der,
+                  int64_t *ret_id);
     /* An unfinished row that is revoked: its key is never certified again, though no certificate was
      * released. */
     int (*condemn)(struct ledger *ledger, int64_t id);
@@ -125,6 +183,10 @@ struct ledger_ops {
     int (*own)(struct ledger *ledger, int64_t id, int64_t owner);        /* owner 0: nobody's */
 
     int (*find)(struct ledger *ledger, const struct ledger_query *query, ledger_row *row, void *context);
+    /* What identity judges by, in one look: all rows of this subject and profile and all of this key, each
+     * once. */
+    int (*facts)(struct ledger *ledger, const char *subject, const char *profile, const char *key_sha256,
+                 ledger_row *row, void *context);
     /* Either may be NULL; what is not on record comes back empty. */
     int (*body)(struct ledger *ledger, int64_t id, struct pc_bytes *ret_tbs, struct pc_bytes *ret_der);
     int (*key_subject)(struct ledger *ledger, const char *key_sha256,
@@ -140,13 +202,44 @@ struct ledger_ops {
     /* What the CRL after `last` (the last one issued) must list: everything with listed_from that had not
      * expired by last's thisUpdate, and what last could not list yet (RFC 5280 §3.3). */
     int (*crl_entries)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
-                       ledger_entry *entry, void *context);
+                       ledger_entry_row *entry, void *context);
+    /* Whether the CRL `last` keeps silent about something on record, or an overlap has ended by `now`: told
+     * without reading every revocation. */
+    int (*crl_behind)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, int64_t now,
+                      bool *ret);
+    /* A CRL made elsewhere: of a foreign issuer (number: how many were imported), or a published one of ours
+     * that a restored ledger does not know. */
+    int (*crl_adopt)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *crl,
+                     const struct pc_bytes *der);
+    /* Revocations that only an adopted CRL tells of: serial numbers without a certificate on record. They
+     * stay on every CRL. */
+    int (*orphan_add)(struct ledger *ledger, int64_t issuer, const struct ledger_entry *entry);
+    /* From here on thisUpdate may go back once, to before the CRL with this number: someone took that upon
+     * them. */
+    int (*crl_pardon)(struct ledger *ledger, int64_t issuer, uint64_t number, int64_t at);
+
+    int (*key_plan)(struct ledger *ledger, const struct ledger_key *plan, int64_t *ret_id);
+    int (*key_activate)(struct ledger *ledger, int64_t id, const char *sha256, int64_t certificate);
+    int (*key_retire)(struct ledger *ledger, int64_t id);
+    int (*key_each)(struct ledger *ledger, const char *role, ledger_key_row *row,
+                    void *context); /* oldest first */
+
+    int (*publication_add)(struct ledger *ledger, const struct ledger_publication *publication);
+    int (*publication_last)(struct ledger *ledger, const char *dir,
+                            struct ledger_publication *ret); /* NULL: any folder; id 0 when there is none */
 
     int (*audit_head)(
         struct ledger *ledger,
         struct ledger_audit *ret); /* of our chain, `line` NULL; seq 0 and sha256 of zeros when empty */
     int (*audit_append)(struct ledger *ledger, const struct ledger_audit *row);
-    int (*audit_each)(struct ledger *ledger, ledger_audit_row *row, void *context); /* by chain, then seq */
+    /* By chain, then seq; of each chain from row `from` on. */
+    int (*audit_each)(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context);
+    /* The rows about one certificate, in the order of their writing. */
+    int (*audit_of)(struct ledger *ledger, int64_t certificate, ledger_audit_row *row, void *context);
+    int (*checkpoint_add)(struct ledger *ledger, const struct ledger_checkpoint *checkpoint, int64_t *ret_id);
+    int (*checkpoint_shipped)(struct ledger *ledger, int64_t id, int64_t at);
+    int (*checkpoint_each)(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row,
+                           void *context); /* oldest first */
 };
 
 /* The first member of every implementation. */

@@ -11,8 +11,9 @@
 
 struct pki_crl_entry {
     struct pki_serial serial;
-    int64_t revoked_at; /* seconds */
-    int reason;         /* CRLReason (RFC 5280 §5.3.1); unspecified (0) is left out of the CRL */
+    int64_t revoked_at;    /* seconds */
+    int64_t invalid_since; /* invalidityDate (RFC 5280 §5.3.2); 0: left out */
+    int reason;            /* CRLReason (RFC 5280 §5.3.1); unspecified (0) is left out of the CRL */
 };
 
 struct pki_crl_plan {

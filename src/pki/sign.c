@@ -77,24 +77,28 @@ static int check_inner_algorithm(const struct pc_bytes *tbs, const unsigned char
     return 0;
 }
 
-static int sign_bytes(EVP_PKEY *key, const EVP_MD *digest, const struct pc_bytes *tbs, unsigned char **ret,
-                      size_t *ret_len)
+static int sign_with_key(void *key, const EVP_MD *digest, const struct pc_bytes *tbs, struct pc_bytes *ret)
 {
     PC_CLEANUP(EVP_MD_CTX_free_ref) EVP_MD_CTX *context = EVP_MD_CTX_new();
-    pki_autoder *signature = NULL;
+    pc_autobytes signature = {0};
     size_t len = 0;
 
     if (!context || EVP_DigestSignInit(context, NULL, digest, NULL, key) != 1 ||
         EVP_DigestSign(context, NULL, &len, tbs->data, tbs->len) != 1)
         return pc_fail_openssl(PC_EFAIL, "signing cannot begin");
-    signature = OPENSSL_malloc(len);
-    if (!signature || len == 0 || len > INT_MAX)
+    signature.data = malloc(len + 1);
+    if (!signature.data || len == 0 || len > INT_MAX)
         return pc_fail(PC_EFAIL, "out of memory");
-    if (EVP_DigestSign(context, signature, &len, tbs->data, tbs->len) != 1)
+    if (EVP_DigestSign(context, signature.data, &len, tbs->data, tbs->len) != 1)
         return pc_fail_openssl(PC_EFAIL, "signing failed");
-    *ret = pc_steal(signature);
-    *ret_len = len;
+    signature.data[len] = '\0';
+    *ret = (struct pc_bytes){.data = pc_steal(signature.data), .len = len};
     return 0;
+}
+
+struct pki_signer pki_signer_of(EVP_PKEY *key)
+{
+    return (struct pki_signer){.sign = sign_with_key, .context = key};
 }
 
 static int verify_bytes(EVP_PKEY *key, const EVP_MD *digest, const struct pc_bytes *tbs,
@@ -141,20 +145,21 @@ static int assemble(const struct pc_bytes *tbs, const unsigned char *algorithm, 
     return 0;
 }
 
-int pki_tbs_sign(EVP_PKEY *key, EVP_PKEY *public_key, const struct pc_bytes *tbs, struct pc_bytes *ret_der)
+int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const struct pc_bytes *tbs,
+                 struct pc_bytes *ret_der)
 {
     const EVP_MD *digest = NULL;
     pki_autoder *algorithm = NULL;
-    pki_autoder *signature = NULL;
-    size_t algorithm_len = 0, signature_len = 0;
+    pc_autobytes signature = {0};
+    size_t algorithm_len = 0;
     int rc;
 
     rc = algorithm_der(public_key, &digest, &algorithm, &algorithm_len);
     if (!rc)
         rc = check_inner_algorithm(tbs, algorithm, algorithm_len);
     if (!rc)
-        rc = sign_bytes(key, digest, tbs, &signature, &signature_len);
+        rc = signer->sign(signer->context, digest, tbs, &signature);
     if (!rc)
-        rc = verify_bytes(public_key, digest, tbs, signature, signature_len);
-    return rc ? rc : assemble(tbs, algorithm, algorithm_len, signature, signature_len, ret_der);
+        rc = verify_bytes(public_key, digest, tbs, signature.data, signature.len);
+    return rc ? rc : assemble(tbs, algorithm, algorithm_len, signature.data, signature.len, ret_der);
 }

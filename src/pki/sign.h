@@ -8,10 +8,22 @@
 #include "src/base/memory.h"
 #include "src/pki/key.h"
 
-/* Signs the DER to-be-signed bytes of a certificate or CRL with `key` (which may live in a token) and puts
- * the object together: SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }. The AlgorithmIdentifier is the one
- * inside `tbs`, which must be the one that pki_key_digest() gives for this kind of key. The signature is
- * verified in software with `public_key` before anything is returned (PC_EFAIL when it does not verify). */
-int pki_tbs_sign(EVP_PKEY *key, EVP_PKEY *public_key, const struct pc_bytes *tbs, struct pc_bytes *ret_der);
+/* Whoever makes signatures: a key in a token, or one of OpenSSL's own. */
+struct pki_signer {
+    /* The signature over `data` (hashed with `digest` first), as X.509 carries it: PKCS#1 v1.5 (RFC 8017
+     * §8.2), or DER Ecdsa-Sig-Value (RFC 3279 §2.2.3). Owned by the caller. May be called by several threads
+     * at once. */
+    int (*sign)(void *context, const EVP_MD *digest, const struct pc_bytes *data, struct pc_bytes *ret);
+    void *context;
+};
+/* One around an EVP_PKEY; borrowed. */
+struct pki_signer pki_signer_of(EVP_PKEY *key);
+
+/* Signs the DER to-be-signed bytes of a certificate or CRL and puts the object together: SEQUENCE { tbs,
+ * AlgorithmIdentifier, BIT STRING }. The AlgorithmIdentifier is the one inside `tbs`, which must be the one
+ * that pki_key_digest() gives for this kind of key. The signature is verified in software with `public_key`
+ * before anything is returned (PC_EFAIL when it does not verify). */
+int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const struct pc_bytes *tbs,
+                 struct pc_bytes *ret_der);
 
 #endif

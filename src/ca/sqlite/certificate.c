@@ -90,9 +90,10 @@ int db_supersede(struct ledger *ledger, int64_t id, int64_t revoke_after)
 /* What is recorded now cannot stand in a CRL whose number is taken already. */
 #define NEXT_CRL "(SELECT 1 + coalesce(max(number), 0) FROM crl WHERE crl.issuer = certificate.issuer)"
 
-int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason)
+int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason, int64_t invalid_since)
 {
     struct db *db = (struct db *)ledger;
+    (void)invalid_since;
     int r = db_writing(db);
     return r ? r
              : db_change(db, "revoking",

@@ -146,8 +146,8 @@ int db_crl_body(struct ledger *ledger, int64_t issuer, uint64_t number, struct p
     return db_blob(s, 0, ret_der);
 }
 
-int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, ledger_entry *entry,
-                   void *context)
+int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
+                   ledger_entry_row *entry, void *context)
 {
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
@@ -159,9 +159,10 @@ int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_cr
     if (r < 0)
         return r;
     while ((r = db_step(db, s)) > 0) {
-        char serial[PKI_SERIAL_TEXT];
-        db_hex(s, 0, serial, sizeof serial);
-        r = entry(context, serial, sqlite3_column_int64(s, 1), sqlite3_column_int(s, 2));
+        struct ledger_entry found = {.revoked_at = sqlite3_column_int64(s, 1),
+                                     .reason = sqlite3_column_int(s, 2)};
+        db_hex(s, 0, found.serial, sizeof found.serial);
+        r = entry(context, &found);
         if (r != 0)
             return r;
     }
@@ -197,11 +198,12 @@ int db_audit_append(struct ledger *ledger, const struct ledger_audit *row)
                          "tith", row->chain, row->seq, row->line, row->sha256);
 }
 
-int db_audit_each(struct ledger *ledger, ledger_audit_row *row, void *context)
+int db_audit_each(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context)
 {
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
-    int r = db_prepare(db, "SELECT chain, seq, line, sha256 FROM audit ORDER BY chain, seq", &s, "");
+    int r = db_prepare(db, "SELECT chain, seq, line, sha256 FROM audit WHERE seq >= ? ORDER BY chain, seq",
+                       &s, "i", from);
     if (r < 0)
         return r;
     while ((r = db_step(db, s)) > 0) {

@@ -55,7 +55,7 @@ int db_reserve(struct ledger *ledger, const struct ledger_certificate *row, int6
 int db_signing(struct ledger *ledger, int64_t id, const struct pc_bytes *tbs);
 int db_issue(struct ledger *ledger, int64_t id, const struct pc_bytes *der, const char *sha256, int64_t at);
 int db_supersede(struct ledger *ledger, int64_t id, int64_t revoke_after);
-int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason);
+int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason, int64_t invalid_since);
 int db_condemn(struct ledger *ledger, int64_t id);
 int db_annul(struct ledger *ledger, int64_t id, int64_t at);
 int db_own(struct ledger *ledger, int64_t id, int64_t owner);
@@ -73,11 +73,11 @@ int db_crl_reserve(struct ledger *ledger, int64_t issuer, const struct ledger_cr
                    const struct pc_bytes *tbs);
 int db_crl_issue(struct ledger *ledger, int64_t issuer, uint64_t number, const struct pc_bytes *der);
 int db_crl_body(struct ledger *ledger, int64_t issuer, uint64_t number, struct pc_bytes *ret_der);
-int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, ledger_entry *entry,
-                   void *context);
+int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
+                   ledger_entry_row *entry, void *context);
 int db_audit_head(struct ledger *ledger, struct ledger_audit *ret);
 int db_audit_append(struct ledger *ledger, const struct ledger_audit *row);
-int db_audit_each(struct ledger *ledger, ledger_audit_row *row, void *context);
+int db_audit_each(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context);
 
 /* Where a write happens outside a write transaction, the program is wrong. */
 int db_writing(struct db *db);

@@ -3,6 +3,7 @@
 #include "src/cmd/plantca/plantca.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
@@ -20,6 +21,17 @@ static int check_key(const char *value)
 
     if (pki_key_type_parse(value, &type) != 0 || type == PKI_KEY_RSA_2048)
         return pc_fail(PC_EUSAGE, "'%.40s' is none of rsa:3072, rsa:4096, ec:P-256, ec:P-384", value);
+    return 0;
+}
+
+/* libp11 keeps at most 16 sessions. */
+static int check_sessions(const char *value)
+{
+    static const char digits[] = "0123456789";
+    size_t len = strlen(value);
+
+    if (len == 0 || len > 2 || strspn(value, digits) != len || atoi(value) > 16)
+        return pc_fail(PC_EUSAGE, "'%.40s' is no number from 0 to 16", value);
     return 0;
 }
 
@@ -68,11 +80,14 @@ const struct pc_setting plantca_settings[] = {
     {"token", "label", NULL, NULL, NULL},
     {"token", "serial", NULL, NULL, NULL},
     {"token", "pin-file", NULL, NULL, pc_check_path},
+    {"token", "timeout", NULL, "30s", pc_check_duration},
+    {"token", "sessions", NULL, "0", check_sessions},
     {"ca", "state", NULL, "/var/lib/plantca", pc_check_path},
     {"ca", "subject", "CA_SUBJECT", "/C=CZ/ST=Prague/O=CPI IoT Platform/CN=CPI Root CA", check_subject},
     {"ca", "days", "CA_DAYS", "3650", pc_check_days},
     {"ca", "key", NULL, "rsa:4096", check_key},
     {"ca", "crl-days", NULL, "30", pc_check_days},
+    {"ca", "crl-renew", NULL, "10d", pc_check_duration},
     {"device", "days", "DEVICE_DAYS", "730", pc_check_days},
     {"device", "renew-window", NULL, "60d", pc_check_duration},
     {"device", "overlap", NULL, "14d", pc_check_duration},
@@ -82,8 +97,11 @@ const struct pc_setting plantca_settings[] = {
      check_san},
     {"broker", "days", NULL, "730", pc_check_days},
     {"ledger", "url", NULL, "sqlite", check_ledger},
+    {"audit", "interval", NULL, "1d", pc_check_duration},
+    {"audit", "ship", NULL, NULL, cmd_check_command},
     {"publish", "dir", NULL, NULL, pc_check_path},
     {"publish", "reload", NULL, NULL, cmd_check_command},
+    {"publish", "probe", NULL, NULL, cmd_check_listen},
     {"station", "listen", NULL, "0.0.0.0:8443", cmd_check_listen},
     {"station", "name", NULL, "localhost", cmd_check_host},
     {"station", "early-renewal", NULL, "no", pc_check_flag},
@@ -146,12 +164,17 @@ int plantca_read_settings(struct cmd *cmd, struct ca_settings *ret)
         .token = {.module = pc_config_get(config, "token", "module"),
                   .uri = pc_config_get(config, "token", "uri"),
                   .label = pc_config_get(config, "token", "label"),
-                  .serial = pc_config_get(config, "token", "serial")},
+                  .serial = pc_config_get(config, "token", "serial"),
+                  .timeout = pc_config_duration(config, "token", "timeout")},
+        .sessions = pc_config_number(config, "token", "sessions"),
         .state = pc_config_get(config, "ca", "state"),
         .subject = pc_config_get(config, "ca", "subject"),
         .days = pc_config_number(config, "ca", "days"),
         .key = key,
         .crl_days = pc_config_number(config, "ca", "crl-days"),
+        .crl_renew = pc_config_duration(config, "ca", "crl-renew"),
+        .audit_interval = pc_config_duration(config, "audit", "interval"),
+        .audit_ship = pc_config_get(config, "audit", "ship"),
         .backdate = pc_config_duration(config, "device", "backdate"),
         .device_days = pc_config_number(config, "device", "days"),
         .renew_window = pc_config_duration(config, "device", "renew-window"),
@@ -162,6 +185,7 @@ int plantca_read_settings(struct cmd *cmd, struct ca_settings *ret)
         .ledger_url = pc_config_get(config, "ledger", "url"),
         .publish_dir = pc_config_get(config, "publish", "dir"),
         .publish_reload = pc_config_get(config, "publish", "reload"),
+        .publish_probe = pc_config_get(config, "publish", "probe"),
         .program = "plantca " PLANTCERT_VERSION,
         .pin = takes_pin(cmd) ? find_pin : NULL,
         .pin_context = cmd,

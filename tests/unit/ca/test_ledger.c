@@ -27,8 +27,8 @@ static void states_go_forward(void **state)
     assert_int_not_equal(IN_TRANSACTION(f, ops->annul(f->ledger, id, 300)), 0);
     assert_int_equal(IN_TRANSACTION(f, ops->supersede(f->ledger, id, 500)), 0);
     assert_int_not_equal(IN_TRANSACTION(f, ops->supersede(f->ledger, id, 600)), 0);
-    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 400, 4)), 0);
-    assert_int_not_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 400, 1)), 0);
+    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 400, 4, 0)), 0);
+    assert_int_not_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 400, 1, 0)), 0);
     assert_int_equal(ledger_row_get(f->ledger, id, &row), 0);
     assert_int_equal(row.state, LEDGER_REVOKED);
     assert_int_equal(row.record.reason, 4);
@@ -43,10 +43,10 @@ static void writes_need_a_transaction(void **state)
 {
     struct fixture *f = *state;
     int64_t id = issued(f, UUID_A, '1', "01");
-    assert_int_equal(f->ledger->ops->revoke(f->ledger, id, 1, 1), PC_EFAIL);
+    assert_int_equal(f->ledger->ops->revoke(f->ledger, id, 1, 1, 0), PC_EFAIL);
     assert_int_equal(f->ledger->ops->begin(f->ledger, true), 0);
     assert_int_equal(f->ledger->ops->begin(f->ledger, true), PC_EFAIL);
-    assert_int_equal(f->ledger->ops->revoke(f->ledger, id, 1, 1), 0);
+    assert_int_equal(f->ledger->ops->revoke(f->ledger, id, 1, 1, 0), 0);
     f->ledger->ops->rollback(f->ledger);
     assert_int_equal(number(f, "SELECT count(*) FROM certificate WHERE state = 'revoked'"), 0);
 }
@@ -149,7 +149,7 @@ static void outsiders_are_refused(void **state)
     assert_int_equal(issued(f, UUID_A, '1', "01"), 1);
     assert_int_equal(reserve(f, UUID_B, "device", '2', "02", 0), 2);
     int64_t revoked = issued(f, "c", '3', "03");
-    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, revoked, 5, 1)), 0);
+    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, revoked, 5, 1, 0)), 0);
     int64_t signing = reserve(f, "d", "device", '4', "04", 0);
     assert_int_equal(sign_row(f, signing), 0);
     struct pc_bytes bytes = {(unsigned char[]){'x'}, 1};
@@ -195,11 +195,11 @@ static void void_rows_that_may_be_signed_are_listed(void **state)
     assert_int_not_equal(issue_row(f, maybe), 0);
 }
 
-static int count_entry(void *context, const char *serial, int64_t revoked_at, int reason)
+static int count_entry(void *context, const struct ledger_entry *entry)
 {
-    assert_string_equal(serial, "01");
-    assert_int_equal(revoked_at, 5);
-    assert_int_equal(reason, 1);
+    assert_string_equal(entry->serial, "01");
+    assert_int_equal(entry->revoked_at, 5);
+    assert_int_equal(entry->reason, 1);
     (*(size_t *)context)++;
     return 0;
 }
@@ -213,7 +213,7 @@ static void entries_stay_until_listed_past_expiry(void **state)
     static const int64_t this_updates[] = {9999999999, 10000000001, 10000000002, 10000000003};
     static const size_t wanted[] = {1, 1, 0, 0}; /* the row ends at 10000000000 */
     int64_t id = issued(f, UUID_A, '1', "01");
-    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 5, 1)), 0);
+    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 5, 1, 0)), 0);
     struct ledger_crl last;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         size_t entries = 0;
@@ -237,7 +237,7 @@ static void late_revocations_are_listed_once(void **state)
     struct ledger_crl crl = {.number = 1, .this_update = 10000000005, .next_update = 20000000000}, last;
     assert_int_equal(IN_TRANSACTION(f, ops->crl_reserve(f->ledger, f->issuer, &crl, &bytes)), 0);
     assert_int_equal(IN_TRANSACTION(f, ops->crl_issue(f->ledger, f->issuer, 1, &bytes)), 0);
-    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 5, 1)), 0);
+    assert_int_equal(IN_TRANSACTION(f, ops->revoke(f->ledger, id, 5, 1, 0)), 0);
     crl = (struct ledger_crl){.number = 2, .this_update = 10000000006, .next_update = 20000000000};
     assert_int_equal(IN_TRANSACTION(f, ops->crl_reserve(f->ledger, f->issuer, &crl, &bytes)), 0);
     size_t entries = 0;

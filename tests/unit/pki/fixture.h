@@ -10,7 +10,10 @@
 #include <cmocka.h>
 
 #include "src/pki/certificate.h"
+#include "src/pki/sign.h"
 
+/* A key of OpenSSL's own as the signer; lives to the end of the block. */
+#define SIGNER(key) ((struct pki_signer[]){pki_signer_of(key)})
 #define PLANT "a1b2c3d4-0000-4000-8000-000000000001"
 #define NOON_2026 INT64_C(1795348800) /* 2026-11-22T12:00:00Z */
 

@@ -83,7 +83,7 @@ static void issued_by_every_kind(void **state)
         assert_int_equal(pki_certificate_tbs(&plan, &again), 0);
         assert_int_equal(tbs.len, again.len);
         assert_memory_equal(tbs.data, again.data, tbs.len);
-        assert_int_equal(pki_tbs_sign(key, key, &tbs, &der), 0);
+        assert_int_equal(pki_tbs_sign(SIGNER(key), key, &tbs, &der), 0);
         assert_non_null(memmem(der.data, 4 + tbs.len, tbs.data, tbs.len));
         assert_int_equal(pki_certificate_parse(der.data, der.len, &leaf), 0);
         assert_int_equal(pki_certificate_lint(leaf, &plan), 0);
@@ -108,14 +108,15 @@ static void signing_refused(void **state)
     (void)state;
     assert_int_equal(pki_certificate_tbs(&plan, &tbs), 0);
     /* a key that is not the one expected: the signature is not given out */
-    assert_int_equal(pki_tbs_sign(data_key(DATA_EC_P384), key, &tbs, &der), PC_EFAIL);
-    assert_int_equal(pki_tbs_sign(data_key(DATA_EC_COMPRESSED), key, &tbs, &der), PC_EFAIL);
+    assert_int_equal(pki_tbs_sign(SIGNER(data_key(DATA_EC_P384)), key, &tbs, &der), PC_EFAIL);
+    assert_int_equal(pki_tbs_sign(SIGNER(data_key(DATA_EC_COMPRESSED)), key, &tbs, &der), PC_EFAIL);
     /* bytes meant for another kind of key */
-    assert_int_equal(pki_tbs_sign(data_key(DATA_RSA_2048), data_key(DATA_RSA_2048), &tbs, &der), PC_EFAIL);
+    assert_int_equal(pki_tbs_sign(SIGNER(data_key(DATA_RSA_2048)), data_key(DATA_RSA_2048), &tbs, &der),
+                     PC_EFAIL);
     /* bytes that are nothing of the sort */
-    assert_int_equal(pki_tbs_sign(key, key, &other, &der), PC_EFAIL);
+    assert_int_equal(pki_tbs_sign(SIGNER(key), key, &other, &der), PC_EFAIL);
     tbs.len--;
-    assert_int_equal(pki_tbs_sign(key, key, &tbs, &der), PC_EFAIL);
+    assert_int_equal(pki_tbs_sign(SIGNER(key), key, &tbs, &der), PC_EFAIL);
     assert_null(der.data);
     pc_bytes_clear(&tbs);
     /* a plan whose key is not the issuer's */
