@@ -3,7 +3,7 @@
 #ifndef CA_INTERNAL_H
 #define CA_INTERNAL_H
 
-#include "src/ca/audit.h"
+#include "src/ca/audit/audit.h"
 #include "src/ca/authority.h"
 #include "src/ca/ledger.h"
 #include "src/ca/revoke.h"
@@ -48,6 +48,7 @@ void ca_token_close(struct ca *ca);
  */
 int ca_token_reopen(struct ca *ca);
 
+/* act.c */
 /* A write transaction, and its audit rows. Use: ca_begin; … PC_CLEANUP(ledger_rollback_ref); ca_commit. */
 int ca_begin(struct ca *ca, struct ledger **ret_open);
 int ca_commit(struct ca *ca, struct ledger **open);

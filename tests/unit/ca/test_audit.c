@@ -7,7 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/time.h"
-#include "src/ca/audit.h"
+#include "src/ca/audit/audit.h"
 #include "tests/unit/ca/fixture.h"
 
 static const struct audit_actor actor = {.program = "plantca 1", .module = "/m.so", .token_serial = "abc"};

@@ -1,0 +1,21 @@
+/* The audit key: a pair of its own in the token that signs checkpoints and receipts, never certificates. */
+#ifndef CA_AUDIT_KEY_H
+#define CA_AUDIT_KEY_H
+
+#include "src/ca/internal.h"
+
+#define AUDIT_KEY_LABEL "plantca-audit" /* in the token; also the CN of its certificate */
+
+/* Needs ca_signing_key before it. Afterwards the audit key and its certificate exist, found or made, and
+ * `ca->audit_key` and `ca->audit_certificate` are set. Each step is written down before it is taken, so that
+ * an interrupted run is finished by the next with the same key. Certificate: profile "audit", valid as long
+ * as the CA's. Fine when called again. */
+int audit_key_ensure(struct ca *ca);
+
+/* Signs a file (of any length; read piece by piece) with the audit key: detached CMS (RFC 5652) as DER, the
+ * audit certificate in it, time now. audit_key_ensure is called by it. Errors of hsm_key_work. */
+int audit_sign_file(struct ca *ca, const char *path, struct pc_bytes *ret_cms);
+/* The same for bytes. */
+int audit_sign_bytes(struct ca *ca, const struct pc_bytes *content, struct pc_bytes *ret_cms);
+
+#endif
