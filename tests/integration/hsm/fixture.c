@@ -215,10 +215,17 @@ void fixture_raw(const char *serial, fixture_raw_body *body, void *argument)
 
 void shim_reset(void)
 {
-    static const char *const variables[] = {"SHIM_FAIL",        "SHIM_ATTRIBUTES", "SHIM_FLAGS_SET",
-                                            "SHIM_FLAGS_CLEAR", "SHIM_LABEL",      "SHIM_SLOTS"};
+    static const char *const variables[] = {
+        "SHIM_FAIL",       "SHIM_GONE",      "SHIM_KILL",     "SHIM_HANG",      "SHIM_DELAY",
+        "SHIM_WRONG",      "SHIM_PIN_TRIES", "SHIM_SESSIONS", "SHIM_FLAGS_SET", "SHIM_FLAGS_CLEAR",
+        "SHIM_ATTRIBUTES", "SHIM_LABEL",     "SHIM_SLOTS",
+    };
+    static unsigned runs;
+    char run_text[16];
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
+    snprintf(run_text, sizeof run_text, "%u", runs++);
+    setenv("SHIM_RUN", run_text, 1);
     setenv("SHIM_LOG", shim_log, 1);
     unlink(shim_log);
 }
