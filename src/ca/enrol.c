@@ -70,14 +70,7 @@ static int read_facts(struct ca *ca, const struct identity_request *request, str
     return 0;
 }
 
-/* A verdict that outlives the rows it was made of. */
-struct decision {
-    enum identity_act act;
-    struct ledger_certificate row; /* id 0: none */
-    int64_t predecessor;
-};
-
-static int decide(struct ca *ca, struct enrolment *e, struct decision *ret)
+static int decide(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
 {
     struct facts PC_CLEANUP(facts_clear) facts = {0};
     struct identity_verdict verdict;
@@ -87,8 +80,8 @@ static int decide(struct ca *ca, struct enrolment *e, struct decision *ret)
         r = identity_judge(&e->asked, &facts.facts, &verdict);
     if (r < 0)
         return r;
-    *ret = (struct decision){.act = verdict.act,
-                             .predecessor = verdict.predecessor ? verdict.predecessor->id : 0};
+    *ret = (struct enrol_decision){.act = verdict.act,
+                                   .predecessor = verdict.predecessor ? verdict.predecessor->id : 0};
     if (verdict.row)
         ret->row = *verdict.row;
     return 0;
@@ -106,7 +99,7 @@ static int refused(struct ca *ca, const struct enrolment *e)
 }
 
 /* Decided before anything is opened. */
-static int first_decision(struct ca *ca, struct enrolment *e, struct decision *ret)
+static int first_decision(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     int r = ca->ledger->ops->begin(ca->ledger, false);
@@ -116,40 +109,48 @@ static int first_decision(struct ca *ca, struct enrolment *e, struct decision *r
     return decide(ca, e, ret);
 }
 
-/* The same again, while nobody else can write, and the reservation that follows from it. */
-static int reserve(struct ca *ca, struct enrolment *e, struct decision *ret)
+int enrol_record(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
 {
-    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    struct issuance fresh = e->issuance;
-    struct decision d;
+    struct issuance *issuance = &e->issuance;
+    const struct pki_certificate_plan fresh = issuance->plan;
+    struct enrol_decision d;
     bool taken = false;
-    int r = ca_begin(ca, &open);
-    if (r == 0)
-        r = decide(ca, e, &d);
+    int r = decide(ca, e, &d);
     if (r < 0)
         return r;
     *ret = d;
     if (d.act == IDENTITY_GIVE)
         return 0;
-    e->issuance.predecessor = d.predecessor;
+    issuance->predecessor = d.predecessor;
     if (d.act == IDENTITY_FINISH)
-        r = issuance_take(ca, &e->issuance, &d.row, &taken);
+        r = issuance_take(ca, issuance, &d.row, &taken);
     else if (d.row.id)
         r = issuance_void(ca, &d.row);
-    if (r == 0 && !taken) {
-        e->issuance.plan = fresh.plan;
-        r = issuance_record(ca, &e->issuance);
-    }
-    return r < 0 ? r : ca_commit(ca, &open);
+    if (r < 0 || taken)
+        return r;
+    issuance->plan = fresh;
+    return issuance_record(ca, issuance);
 }
 
-static int issue(struct ca *ca, struct enrolment *e, struct decision *decision)
+/* Judged again, while nobody else can write. */
+static int record_alone(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = enrol_record(ca, e, ret);
+    if (r < 0 || ret->act == IDENTITY_GIVE)
+        return r;
+    return ca_commit(ca, &open);
+}
+
+static int issue(struct ca *ca, struct enrolment *e, struct enrol_decision *decision)
 {
     int r = issuance_plan(ca, &e->issuance, e->days);
     if (r == 0)
         r = ca_signing_key(ca);
     if (r == 0)
-        r = reserve(ca, e, decision);
+        r = record_alone(ca, e, decision);
     if (r < 0 || decision->act == IDENTITY_GIVE)
         return r;
     r = issuance_complete(ca, &e->issuance);
@@ -181,7 +182,7 @@ static int revoke_old(struct ca *ca, const struct enrolment *e, int64_t row)
 
 static int enrol_decided(struct ca *ca, struct enrolment *e, struct ca_issued *ret)
 {
-    struct decision decision;
+    struct enrol_decision decision;
     int r = first_decision(ca, e, &decision);
     if (r == 0 && decision.act != IDENTITY_GIVE)
         r = issue(ca, e, &decision);
@@ -192,21 +193,27 @@ static int enrol_decided(struct ca *ca, struct enrolment *e, struct ca_issued *r
     return r < 0 ? r : ca_issued_fill(ca, decision.row.id, decision.act == IDENTITY_GIVE, ret);
 }
 
-int enrol(struct ca *ca, struct enrolment *e, struct ca_issued *ret)
+int enrol_prepare(const struct ca *ca, struct enrolment *e)
 {
     struct issuance *i = &e->issuance;
-    char key_sha256[PKI_FINGERPRINT_TEXT];
-    int r = pki_key_fingerprint(i->plan.subject_key, key_sha256);
+    int r = pki_key_fingerprint(i->plan.subject_key, i->key_sha256);
     if (r < 0)
         return r;
     e->asked.profile = i->plan.profile->name;
     e->asked.subject = i->cn;
-    e->asked.key_sha256 = key_sha256;
+    e->asked.key_sha256 = i->key_sha256;
     e->asked.issuer = ca->issuer.id;
     e->asked.renew_window = ca->settings->renew_window;
     i->revoke_old = e->asked.revoke_old;
-    r = enrol_decided(ca, e, ret);
-    issuance_clear(i);
+    return 0;
+}
+
+int enrol(struct ca *ca, struct enrolment *e, struct ca_issued *ret)
+{
+    int r = enrol_prepare(ca, e);
+    if (r == 0)
+        r = enrol_decided(ca, e, ret);
+    issuance_clear(&e->issuance);
     return r;
 }
 

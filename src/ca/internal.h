@@ -70,22 +70,31 @@ struct issuance {
     struct pki_certificate_plan plan; /* what it points to is borrowed */
     const char *cn;
     const char *request_sha256; /* NULL: there was no request */
-    char key_sha256[PKI_FINGERPRINT_TEXT];
-    int64_t row;         /* in the ledger */
-    int64_t predecessor; /* its row, or 0 */
-    int revoke_old;      /* CRLReason, or -1 */
-    struct pc_bytes tbs; /* owned */
+    char key_sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT],
+        certificate_sha256[PKI_FINGERPRINT_TEXT];
+    int64_t row;              /* in the ledger */
+    int64_t predecessor;      /* its row, or 0 */
+    int revoke_old;           /* CRLReason, or -1 */
+    struct pc_bytes tbs, der; /* owned */
 };
 void issuance_clear(struct issuance *issuance);
-int issuance_plan(struct ca *ca, struct issuance *issuance,
-                  int64_t days); /* serial, dates, to-be-signed bytes; profile, key and names are set */
+/* Serial, dates, to-be-signed bytes; profile, key and names are set. Needs neither ledger nor token; several
+ * threads may plan at once. */
+int issuance_plan(const struct ca *ca, struct issuance *issuance, int64_t days);
 int issuance_record(struct ca *ca, struct issuance *issuance); /* inside a transaction */
 /* Inside a transaction: takes over an unfinished row, if its bytes are those that its plan gives today; else
  * voids it and sets ret_taken to false. */
 int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
                   bool *ret_taken);
-/* Signs the recorded bytes, judges the outcome, records it. The row is let go on failure, for the next run to
- * finish. */
+/* Signs the recorded bytes and judges the outcome. Needs no ledger; several threads may sign at once, as long
+ * as nobody touches ca->key. */
+int issuance_sign(struct ca *ca, struct issuance *issuance);
+/* Inside a transaction: what was signed is issued, and its predecessor steps back. PC_EREFUSED
+ * "identity-revoked", with nothing written, when the row was voided meanwhile. */
+int issuance_finish(struct ca *ca, const struct issuance *issuance);
+/* Inside a transaction: the row is nobody's, for the next run to finish. */
+int issuance_let_go(struct ca *ca, const struct issuance *issuance);
+/* issuance_sign and issuance_finish; on failure the row is let go. */
 int issuance_complete(struct ca *ca, struct issuance *issuance);
 int issuance_void(struct ca *ca, const struct ledger_certificate *row); /* inside a transaction */
 /* Inside a transaction. */

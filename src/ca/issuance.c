@@ -1,5 +1,6 @@
 /* Record, then sign: the only way in which a certificate comes to be. Who may have one is not decided here.
- */
+ * Planning and signing need no ledger and may happen on any thread; the steps between them are for the one
+ * thread that has the transaction. */
 #include "src/ca/internal.h"
 
 #include <string.h>
@@ -12,10 +13,24 @@
 void issuance_clear(struct issuance *issuance)
 {
     pc_bytes_clear(&issuance->tbs);
+    pc_bytes_clear(&issuance->der);
 }
 
-int issuance_plan(struct ca *ca, struct issuance *issuance, int64_t days)
+/* Takes the to-be-signed bytes over, and their hash. */
+static int take_tbs(struct issuance *issuance, struct pc_bytes *tbs)
 {
+    int r = pki_digest_hex(tbs->data, tbs->len, issuance->tbs_sha256);
+    if (r < 0)
+        return r;
+    pc_bytes_clear(&issuance->tbs);
+    issuance->tbs = *tbs;
+    *tbs = (struct pc_bytes){0};
+    return 0;
+}
+
+int issuance_plan(const struct ca *ca, struct issuance *issuance, int64_t days)
+{
+    pc_autobytes tbs = {0};
     struct pki_certificate_plan *plan = &issuance->plan;
     plan->issuer = ca->certificate;
     plan->issuer_key = ca->public_key;
@@ -25,27 +40,27 @@ int issuance_plan(struct ca *ca, struct issuance *issuance, int64_t days)
     if (r == 0)
         r = pki_validity(pc_now(), ca->settings->backdate, days, plan->issuer, &plan->not_before,
                          &plan->not_after);
-    return r < 0 ? r : pki_certificate_tbs(plan, &issuance->tbs);
+    if (r == 0)
+        r = pki_certificate_tbs(plan, &tbs);
+    return r < 0 ? r : take_tbs(issuance, &tbs);
 }
 
 /* The audit row of a step of this issuance. */
 static int audit_step(struct ca *ca, const struct issuance *issuance, const char *act,
                       const char *certificate_sha256)
 {
-    char serial[PKI_SERIAL_TEXT], tbs[PKI_FINGERPRINT_TEXT];
+    char serial[PKI_SERIAL_TEXT];
     pki_serial_format(&issuance->plan.serial, serial);
-    int r = pki_digest_hex(issuance->tbs.data, issuance->tbs.len, tbs);
-    if (r < 0)
-        return r;
     return ca_audit(ca, &(struct audit_act){
                             .act = act,
                             .outcome = "done",
+                            .certificate = issuance->row,
                             .profile = issuance->plan.profile->name,
                             .subject = issuance->cn,
                             .serial = serial,
                             .key_sha256 = issuance->key_sha256,
                             .request_sha256 = issuance->request_sha256,
-                            .tbs_sha256 = tbs,
+                            .tbs_sha256 = issuance->tbs_sha256,
                             .certificate_sha256 = certificate_sha256,
                         });
 }
@@ -87,6 +102,7 @@ int issuance_void(struct ca *ca, const struct ledger_certificate *row)
     return ca_audit(ca, &(struct audit_act){
                             .act = "void",
                             .outcome = "done",
+                            .certificate = row->id,
                             .profile = row->record.profile,
                             .subject = row->record.cn,
                             .serial = row->record.serial,
@@ -115,10 +131,9 @@ int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_
         return issuance_void(ca, row);
     issuance->row = row->id;
     memcpy(issuance->key_sha256, row->record.key_sha256, sizeof issuance->key_sha256);
-    pc_bytes_clear(&issuance->tbs);
-    issuance->tbs = recorded;
-    recorded = (struct pc_bytes){0};
-    r = ca->ledger->ops->own(ca->ledger, row->id, ca->ledger->ops->self(ca->ledger));
+    r = take_tbs(issuance, &recorded);
+    if (r == 0)
+        r = ca->ledger->ops->own(ca->ledger, row->id, ca->ledger->ops->self(ca->ledger));
     return r < 0 ? r : audit_step(ca, issuance, "finish", NULL);
 }
 
@@ -130,6 +145,7 @@ int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int rea
     return ca_audit(ca, &(struct audit_act){
                             .act = "revoke",
                             .outcome = "done",
+                            .certificate = row->id,
                             .reason = reason,
                             .profile = row->record.profile,
                             .subject = row->record.cn,
@@ -173,6 +189,7 @@ static int retire(struct ca *ca, const struct issuance *issuance, const struct l
     return ca_audit(ca, &(struct audit_act){
                             .act = "supersede",
                             .outcome = "done",
+                            .certificate = old.id,
                             .profile = old.record.profile,
                             .subject = old.record.cn,
                             .serial = old.record.serial,
@@ -180,31 +197,7 @@ static int retire(struct ca *ca, const struct issuance *issuance, const struct l
                         });
 }
 
-static int record_issued(struct ca *ca, const struct issuance *issuance, const struct pc_bytes *der)
-{
-    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    struct ledger_certificate row;
-    char sha256[PKI_FINGERPRINT_TEXT];
-    int r = pki_digest_hex(der->data, der->len, sha256);
-    if (r == 0)
-        r = ca_begin(ca, &open);
-    if (r == 0)
-        r = ledger_row_get(ca->ledger, issuance->row, &row);
-    if (r < 0)
-        return r;
-    if (row.state == LEDGER_VOID)
-        return pc_refuse("identity-revoked", "%s: revoked while certificate %s was being signed; it is void",
-                         issuance->cn, row.record.serial);
-    r = retire(ca, issuance, &row);
-    if (r == 0)
-        r = ca->ledger->ops->issue(ca->ledger, issuance->row, der, sha256, pc_now());
-    if (r == 0)
-        r = audit_step(ca, issuance, "issue", sha256);
-    return r < 0 ? r : ca_commit(ca, &open);
-}
-
-/* Our own output is judged before it counts as issued. */
-static int sign_and_lint(struct ca *ca, const struct issuance *issuance, struct pc_bytes *ret_der)
+int issuance_sign(struct ca *ca, struct issuance *issuance)
 {
     PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
     pc_autobytes der = {0};
@@ -214,31 +207,63 @@ static int sign_and_lint(struct ca *ca, const struct issuance *issuance, struct 
         r = pki_certificate_parse(der.data, der.len, &certificate);
     if (r == 0)
         r = pki_certificate_lint(certificate, &issuance->plan);
+    if (r == 0)
+        r = pki_digest_hex(der.data, der.len, issuance->certificate_sha256);
     if (r < 0)
         return r;
-    *ret_der = der;
+    pc_bytes_clear(&issuance->der);
+    issuance->der = der;
     der = (struct pc_bytes){0};
     return 0;
 }
 
-static void let_go(struct ca *ca, int64_t row)
+int issuance_finish(struct ca *ca, const struct issuance *issuance)
+{
+    struct ledger_certificate row;
+    int r = ledger_row_get(ca->ledger, issuance->row, &row);
+    if (r < 0)
+        return r;
+    if (row.state == LEDGER_VOID)
+        return pc_refuse("identity-revoked", "%s: revoked while certificate %s was being signed; it is void",
+                         issuance->cn, row.record.serial);
+    r = retire(ca, issuance, &row);
+    if (r == 0)
+        r = ca->ledger->ops->issue(ca->ledger, issuance->row, &issuance->der, issuance->certificate_sha256,
+                                   pc_now());
+    return r < 0 ? r : audit_step(ca, issuance, "issue", issuance->certificate_sha256);
+}
+
+int issuance_let_go(struct ca *ca, const struct issuance *issuance)
+{
+    return ca->ledger->ops->own(ca->ledger, issuance->row, 0);
+}
+
+static int finish_alone(struct ca *ca, const struct issuance *issuance)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = issuance_finish(ca, issuance);
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+static void let_go_alone(struct ca *ca, const struct issuance *issuance)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     /* Best effort: the lock that stands for this process ends with it in any case. */
-    if (ca_begin(ca, &open) == 0 && ca->ledger->ops->own(ca->ledger, row, 0) == 0)
+    if (ca_begin(ca, &open) == 0 && issuance_let_go(ca, issuance) == 0)
         (void)ca_commit(ca, &open);
 }
 
 int issuance_complete(struct ca *ca, struct issuance *issuance)
 {
-    pc_autobytes der = {0};
-    int r = sign_and_lint(ca, issuance, &der);
+    int r = issuance_sign(ca, issuance);
     if (r == 0)
-        r = record_issued(ca, issuance, &der);
+        r = finish_alone(ca, issuance);
     if (r < 0) {
         struct ca_failure failure;
         ca_failure_keep(r, &failure);
-        let_go(ca, issuance->row);
+        let_go_alone(ca, issuance);
         return ca_failure_again(&failure);
     }
     return 0;
