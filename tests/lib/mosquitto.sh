@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # A real mosquitto on a free loopback port: mutual TLS, the certificate's CN as the user name, the pattern ACL of the platform.
 # Use after common.sh: mosquitto_start CA_FILE CERTIFICATE KEY [CRL_FILE [TLS_VERSION]]; sets MOSQUITTO_PORT, MOSQUITTO_PID, MOSQUITTO_LOG.
-# Certificates and keys are only read; the folder, the log and the port are this test's own. Two variables, if set: MOSQUITTO_ACL, a text
-# that stands before the patterns; MOSQUITTO_OPENSSL_CONF, the broker's own OpenSSL configuration.
+# Certificates and keys are only read; the folder, the log and the port are this test's own. Three variables, if set: MOSQUITTO_ACL, a text
+# that stands before the patterns; MOSQUITTO_OPENSSL_CONF, the broker's own OpenSSL configuration; MOSQUITTO_ENV, an array of NAME=VALUE.
 
 mosquitto_started() {
     grep -q 'mosquitto version .* running' "$MOSQUITTO_LOG" || ! kill -0 "$MOSQUITTO_PID" 2>/dev/null
@@ -40,7 +40,7 @@ mosquitto_start() {
         } >"$dir/conf"
         : >"$MOSQUITTO_LOG"
         # Not the configuration of the clients under test.
-        OPENSSL_CONF=${MOSQUITTO_OPENSSL_CONF:-/etc/ssl/openssl.cnf} mosquitto -c "$dir/conf" >"$dir/out" 2>&1 &
+        OPENSSL_CONF=${MOSQUITTO_OPENSSL_CONF:-/etc/ssl/openssl.cnf} env ${MOSQUITTO_ENV[@]+"${MOSQUITTO_ENV[@]}"} mosquitto -c "$dir/conf" >"$dir/out" 2>&1 &
         MOSQUITTO_PID=$!
         PIDS+=("$MOSQUITTO_PID")
         wait_for 10 mosquitto_started
