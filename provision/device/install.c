@@ -5,16 +5,18 @@
 
 #include "provision/device/check.h"
 #include "provision/device/installed.h"
-#include "provision/device/reload.h"
 #include "provision/device/tidy.h"
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
+#include "src/base/run.h"
 #include "src/base/time.h"
 #include "src/pki/certificate.h"
 #include "src/pki/chain.h"
 #include "src/pki/openssl.h"
+
+#define RELOAD_WAIT 60 /* s */
 
 /* All that is known about a set on its way in. */
 struct candidate {
@@ -236,7 +238,7 @@ static int settle_reload(struct dev *dev, const char *generation)
 /* Without the lock: the command may well run this program again. */
 static bool reload(struct dev *dev, const char *generation)
 {
-    int r = wants_reload(dev) ? dev_reload(dev->settings.reload, DEV_RELOAD_WAIT) : 0;
+    int r = wants_reload(dev) ? pc_run("reload", dev->settings.reload, NULL, RELOAD_WAIT) : 0;
     if (r == 0)
         r = settle_reload(dev, generation);
     if (r < 0)

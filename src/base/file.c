@@ -77,7 +77,7 @@ static int write_all(int fd, const unsigned char *data, size_t len)
     return 0;
 }
 
-/* Makes, fills and fsyncs the temporary file. */
+/* Makes, fills and, unless that comes later, fsyncs the temporary file. */
 static int write_temporary(int dirfd, const char *temporary, const void *data, size_t len,
                            const struct pc_file_options *options)
 {
@@ -92,7 +92,7 @@ static int write_temporary(int dirfd, const char *temporary, const void *data, s
         return -1;
     if (fchmod(fd, options->mode ? options->mode : 0644) != 0)
         return -1;
-    return fsync(fd);
+    return options->behind ? 0 : fsync(fd);
 }
 
 int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
@@ -128,7 +128,7 @@ int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
         unlinkat(dirfd, temporary, 0);
         return r;
     }
-    if (fsync(dirfd) != 0)
+    if (!options->behind && fsync(dirfd) != 0)
         return pc_fail_errno(PC_EFAIL, "folder of %s", name);
     return 0;
 }
@@ -176,6 +176,14 @@ int pc_dir_sync(const char *path)
 {
     pc_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    return 0;
+}
+
+int pc_dir_syncfs(const char *path)
+{
+    pc_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || syncfs(fd) != 0)
         return pc_fail_errno(PC_EFAIL, "%s", path);
     return 0;
 }

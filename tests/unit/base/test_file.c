@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,21 @@
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/random.h"
+
+/* In the place of libc's, so that they can be counted. */
+static int syncs, file_system_syncs;
+
+int fsync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int syncfs(int fd)
+{
+    file_system_syncs++;
+    return (int)syscall(SYS_syncfs, fd);
+}
 
 static char dir[] = "/tmp/pc-file-XXXXXX";
 
@@ -58,6 +74,35 @@ static void writes_and_reads(void **state)
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
     assert_int_equal(count_entries(), 1);
+    unlink(path);
+}
+
+/* Written behind: the same file, and no wait for the disk until all of them are made durable together. */
+static void written_behind(void **state)
+{
+    (void)state;
+    const char *path = in_dir("behind");
+    const struct pc_file_options behind = {.behind = true, .mode = 0640};
+    struct stat status;
+    syncs = 0;
+    assert_int_equal(pc_file_write(path, "one", 3, NULL), 0);
+    assert_int_equal(syncs, 2); /* the file, and the name in its folder */
+    syncs = file_system_syncs = 0;
+    assert_int_equal(pc_file_write(path, "two", 3, &behind), 0);
+    assert_int_equal(syncs, 0);
+    pc_autobytes bytes = {0};
+    assert_int_equal(pc_file_read(path, 10, &bytes), 0);
+    assert_string_equal((char *)bytes.data, "two");
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0640);
+    assert_int_equal(count_entries(), 1);
+    assert_int_equal(pc_file_write(path, "six", 3, &(struct pc_file_options){.behind = true, .fresh = true}),
+                     PC_EREFUSED);
+    assert_int_equal(file_system_syncs, 0);
+    assert_int_equal(pc_dir_syncfs(dir), 0);
+    assert_int_equal(file_system_syncs, 1);
+    assert_int_equal(pc_dir_syncfs(in_dir("none")), PC_EFAIL);
+    assert_int_equal(pc_dir_syncfs(in_dir("behind")), PC_EFAIL);
     unlink(path);
 }
 
@@ -218,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_and_reads),
+        cmocka_unit_test(written_behind),
         cmocka_unit_test(keeps_what_must_stay),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(folders),
