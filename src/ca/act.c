@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "src/base/build.h"
 #include "src/base/error.h"
 
 int ca_begin(struct ca *ca, struct ledger **ret_open)
@@ -20,14 +21,34 @@ int ca_commit(struct ca *ca, struct ledger **open)
     return ca->ledger->ops->commit(ca->ledger);
 }
 
-int ca_audit(struct ca *ca, const struct audit_act *act)
+/* What stays the same in a run's rows is told once, and again when the token was opened or the CA's key is
+ * known by now. */
+static int refresh_writer(struct ca *ca)
 {
+    char key[PKI_FINGERPRINT_TEXT] = "";
+    if (ca->audit_writer && ca->audit_token == ca->token && ca->audit_public_key == ca->public_key)
+        return 0;
+    int r = ca->public_key ? pki_key_fingerprint(ca->public_key, key) : 0;
+    if (r < 0)
+        return r;
     const struct audit_actor actor = {
         .program = ca->settings->program,
+        .build = pc_build_id(),
         .module = ca->token ? ca->token_info.module : NULL,
+        .module_sha256 = ca->token ? ca->token_info.module_sha256 : NULL,
         .token_serial = ca->token ? ca->token_info.serial : NULL,
+        .issuer_key_sha256 = key,
     };
-    return audit_append(ca->ledger, &actor, act);
+    audit_writer_free(pc_steal(ca->audit_writer));
+    ca->audit_token = ca->token;
+    ca->audit_public_key = ca->public_key;
+    return audit_writer_new(&actor, &ca->audit_writer);
+}
+
+int ca_audit(struct ca *ca, const struct audit_act *act)
+{
+    int r = refresh_writer(ca);
+    return r < 0 ? r : audit_append(ca->ledger, ca->audit_writer, act);
 }
 
 int ca_audit_refusal(struct ca *ca, const struct audit_act *act)

@@ -46,6 +46,7 @@ void ca_close(struct ca *ca)
     if (!ca)
         return;
     ca_token_close(ca);
+    X509_free(ca->audit_certificate);
     X509_free(ca->certificate);
     ledger_close(ca->ledger);
     free(ca);

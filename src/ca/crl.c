@@ -70,14 +70,21 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int audit_crl(struct ca *ca, const char *act, uint64_t number, const struct pc_bytes *tbs)
+/* `der`: the CRL itself, NULL before it is signed. */
+static int audit_crl(struct ca *ca, const char *act, uint64_t number, const struct pc_bytes *tbs,
+                     const struct pc_bytes *der)
 {
-    char sha256[PKI_FINGERPRINT_TEXT];
-    int r = pki_digest_hex(tbs->data, tbs->len, sha256);
+    char tbs_sha256[PKI_FINGERPRINT_TEXT], crl_sha256[PKI_FINGERPRINT_TEXT] = "";
+    int r = pki_digest_hex(tbs->data, tbs->len, tbs_sha256);
+    if (r == 0 && der)
+        r = pki_digest_hex(der->data, der->len, crl_sha256);
     if (r < 0)
         return r;
-    return ca_audit(
-        ca, &(struct audit_act){.act = act, .outcome = "done", .tbs_sha256 = sha256, .crl_number = number});
+    return ca_audit(ca, &(struct audit_act){.act = act,
+                                            .outcome = "done",
+                                            .tbs_sha256 = tbs_sha256,
+                                            .crl_sha256 = crl_sha256,
+                                            .crl_number = number});
 }
 
 /* thisUpdate never goes back: one CRL made by a clock that was ahead holds all later ones there. */
@@ -127,7 +134,7 @@ static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_pla
     if (r == 0)
         r = ca->ledger->ops->crl_reserve(ca->ledger, ca->issuer.id, &row, ret_tbs);
     if (r == 0)
-        r = audit_crl(ca, "crl-reserve", plan->number, ret_tbs);
+        r = audit_crl(ca, "crl-reserve", plan->number, ret_tbs, NULL);
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
@@ -148,7 +155,7 @@ static int sign_crl(struct ca *ca, const struct pki_crl_plan *plan, const struct
     if (r == 0)
         r = ca->ledger->ops->crl_issue(ca->ledger, ca->issuer.id, plan->number, &der);
     if (r == 0)
-        r = audit_crl(ca, "crl", plan->number, tbs);
+        r = audit_crl(ca, "crl", plan->number, tbs, &der);
     if (r == 0)
         r = ca_commit(ca, &open);
     return r < 0 ? r : pki_crl_append_pem(crl, ret_pem);

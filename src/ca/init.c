@@ -162,7 +162,7 @@ static int make_key(struct ca *ca)
 }
 
 /* `outcome`: "done", or "found" where an interrupted run made it. */
-static int audit_key(struct ca *ca, const char *outcome)
+static int record_key(struct ca *ca, const char *outcome)
 {
     char sha256[PKI_FINGERPRINT_TEXT];
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
@@ -278,7 +278,7 @@ static int plan_and_key(struct ca *ca, const struct wanted *wanted, struct ledge
         return r;
     ca->public_key = hsm_key_public(ca->key);
     *ret_root = root;
-    return audit_key(ca, outcome);
+    return record_key(ca, outcome);
 }
 
 static int make(struct ca *ca, const struct wanted *wanted, struct ca_summary *ret)

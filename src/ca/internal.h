@@ -24,6 +24,9 @@ struct ca {
     struct hsm_key *key;
     struct hsm_key *audit_key; /* NULL until audit_key_ensure */
     X509 *audit_certificate;
+    struct audit_writer *audit_writer;   /* NULL until the first row */
+    const struct hsm_token *audit_token; /* what the writer was made for */
+    const EVP_PKEY *audit_public_key;
 };
 
 /* authority.c */

@@ -183,7 +183,8 @@ static int retire(struct ca *ca, const struct issuance *issuance, const struct l
         return 0; /* revoked while we signed */
     if (issuance->revoke_old >= 0)
         return issuance_revoke(ca, &old, issuance->revoke_old);
-    r = ca->ledger->ops->supersede(ca->ledger, old.id, pc_now() + ca->settings->overlap);
+    int64_t until = pc_now() + ca->settings->overlap;
+    r = ca->ledger->ops->supersede(ca->ledger, old.id, until);
     if (r < 0)
         return r;
     return ca_audit(ca, &(struct audit_act){
@@ -193,6 +194,7 @@ static int retire(struct ca *ca, const struct issuance *issuance, const struct l
                             .profile = old.record.profile,
                             .subject = old.record.cn,
                             .serial = old.record.serial,
+                            .until = until,
                             .key_sha256 = old.record.key_sha256,
                         });
 }

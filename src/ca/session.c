@@ -75,6 +75,8 @@ int ca_signing_key(struct ca *ca)
 void ca_token_close(struct ca *ca)
 {
     hsm_key_free(pc_steal(ca->key));
+    hsm_key_free(pc_steal(ca->audit_key));
+    audit_writer_free(pc_steal(ca->audit_writer));
     hsm_token_close(pc_steal(ca->token));
     ca->logged_in = false;
 }

@@ -13,23 +13,39 @@ struct audit_actor {
     const char *issuer_key_sha256;                     /* of the CA's key */
 };
 
+/* The part of every line that stays the same, made once: the actor, user, login, terminal, host, process. */
+struct audit_writer;
+int audit_writer_new(const struct audit_actor *actor, struct audit_writer **ret);
+void audit_writer_free(struct audit_writer *writer);
+PC_DEFINE_CLEANUP(struct audit_writer, audit_writer_free);
+
 /* One act. Only `act` and `outcome` must be given. No text from a request gets in: only what was checked, and
- * hashes. */
+ * hashes.
+ *
+ * Acts about one certificate (`certificate` is its row) bring it to a state, and verification derives the
+ * state of each row from them: "reserve" (signing), "finish" (an unfinished row was taken over), "issue"
+ * (current), "void", "supersede", "revoke", "hold", "release"; "import" (foreign, or revoked: then with a
+ * reason), "incident" (revoked). Others: "plan", "key", "init"; "crl-reserve", "crl", "crl-adopt",
+ * "crl-pardon", "crl-import", "orphan"; "checkpoint", "publish", "receipt", "accept-loss", "reconcile";
+ * refused: "request", "sign", "guard". */
 struct audit_act {
-    /* "plan", "key", "init"; "reserve", "finish", "issue", "void", "supersede", "revoke"; "crl-reserve",
-     * "crl", "publish"; refused: "request", "sign" */
     const char *act;
     const char *outcome; /* "done", "found", "refused" */
     int64_t certificate; /* row in the ledger that it is about, or 0 */
     const char *rule;    /* name of the refusal */
     const char *profile, *subject, *serial, *key_sha256, *request_sha256, *tbs_sha256, *certificate_sha256;
-    int reason;          /* CRLReason; used by "revoke" alone */
-    uint64_t crl_number; /* 0: none */
+    int reason; /* CRLReason; used by "revoke", "hold", "incident", "import" and "orphan" (-1: none) */
+    uint64_t crl_number;                                      /* 0: none */
+    const char *crl_sha256, *checkpoint_sha256, *file_sha256; /* of the DER, the statement, a file */
+    int64_t until;    /* seconds: end of a superseded certificate's overlap; 0: none */
+    int64_t since;    /* seconds: invalidityDate of a revocation; 0: none */
+    int64_t count;    /* how many things the act was about; 0: not said */
+    const char *note; /* what an operator wrote, or what was accepted */
 };
 
 /* Appends a row to the writer's chain. Inside the write transaction of the act: without the row there is no
  * act. */
-int audit_append(struct ledger *ledger, const struct audit_actor *actor, const struct audit_act *act);
+int audit_append(struct ledger *ledger, const struct audit_writer *writer, const struct audit_act *act);
 
 struct audit_verdict {
     bool sound;

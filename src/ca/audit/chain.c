@@ -9,16 +9,17 @@
 #include "src/base/error.h"
 #include "src/ca/audit/line.h"
 
-int audit_append(struct ledger *ledger, const struct audit_actor *actor, const struct audit_act *act)
+int audit_append(struct ledger *ledger, const struct audit_writer *writer, const struct audit_act *act)
 {
     struct ledger_audit row;
+    pc_autofree char *line = NULL;
     int r = ledger->ops->audit_head(ledger, &row);
+    if (r == 0)
+        r = audit_line_write(writer, &row, act, &line);
     if (r < 0)
         return r;
-    pc_autofree char *line = audit_line(&row, actor, act);
-    if (!line)
-        return pc_fail(PC_EFAIL, "audit: out of memory");
     row.seq++;
+    row.certificate = act->certificate;
     row.line = line;
     r = pki_digest_hex(line, strlen(line), row.sha256);
     return r < 0 ? r : ledger->ops->audit_append(ledger, &row);

@@ -15,7 +15,10 @@ static const struct audit_actor actor = {.program = "plantca 1", .module = "/m.s
 static void append(struct fixture *f, const char *act, const char *subject)
 {
     struct audit_act a = {.act = act, .outcome = "done", .subject = subject, .serial = "01", .reason = 1};
-    assert_int_equal(IN_TRANSACTION(f, audit_append(f->ledger, &actor, &a)), 0);
+    struct audit_writer *writer = NULL;
+    assert_int_equal(audit_writer_new(&actor, &writer), 0);
+    assert_int_equal(IN_TRANSACTION(f, audit_append(f->ledger, writer, &a)), 0);
+    audit_writer_free(writer);
 }
 
 static int three_rows(void **state)
@@ -86,7 +89,10 @@ static void no_row_without_its_transaction(void **state)
 {
     struct fixture *f = *state;
     struct audit_act a = {.act = "issue", .outcome = "done"};
-    assert_int_equal(audit_append(f->ledger, &actor, &a), PC_EFAIL);
+    struct audit_writer *writer = NULL;
+    assert_int_equal(audit_writer_new(&actor, &writer), 0);
+    assert_int_equal(audit_append(f->ledger, writer, &a), PC_EFAIL);
+    audit_writer_free(writer);
     assert_int_equal(number(f, "SELECT count(*) FROM audit"), 0);
 }
 
