@@ -45,6 +45,7 @@ static int add_entry(void *context, const struct ledger_entry *listed)
     if (r < 0)
         return r;
     entry->revoked_at = listed->revoked_at;
+    entry->invalid_since = listed->invalid_since;
     entry->reason = listed->reason;
     e->count++;
     return 0;
@@ -56,7 +57,7 @@ static int end_overlaps(struct ca *ca)
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
     int r = ledger_collect(ca->ledger, &(struct ledger_query){.overlap_over = pc_now()}, &rows);
     for (size_t i = 0; r == 0 && i < rows.count; i++)
-        r = issuance_revoke(ca, &rows.rows[i], CRL_REASON_SUPERSEDED);
+        r = issuance_revoke(ca, &rows.rows[i], CRL_REASON_SUPERSEDED, 0);
     return r;
 }
 
@@ -229,6 +230,70 @@ int crl_due(struct ca *ca, bool *ret)
     return 0;
 }
 
+int crl_renewal_due(struct ca *ca, bool *ret)
+{
+    struct ledger_crl last;
+    bool due = false;
+    int r = crl_due(ca, &due);
+    if (r == 0)
+        r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    if (r < 0)
+        return r;
+    int64_t ahead = earlier(ca->settings->crl_renew, (last.next_update - last.this_update) / 2);
+    *ret = due || pc_now() >= last.next_update - ahead;
+    return 0;
+}
+
+int crl_report_last(struct ca *ca, struct ca_crl_report *ret)
+{
+    struct ledger_crl last;
+    char *path = NULL;
+    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    if (r == 0)
+        r = ca_state_path(ca->settings, "ca.crl", &path);
+    if (r == 0)
+        *ret = (struct ca_crl_report){.number = last.number,
+                                      .this_update = last.this_update,
+                                      .next_update = last.next_update,
+                                      .entries = last.entries,
+                                      .path = path};
+    return r;
+}
+
+/* The last CRL on record. */
+static int last_crl(struct ca *ca, struct ledger_crl *ret_last, X509_CRL **ret)
+{
+    struct ledger_crl last;
+    pc_autobytes der = {0};
+    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    if (r == 0 && last.number == 0)
+        return pc_refuse("crl-missing", "there is no CRL on record; plantca crl makes one");
+    if (r == 0)
+        r = ca->ledger->ops->crl_body(ca->ledger, ca->issuer.id, last.number, &der);
+    if (r == 0)
+        r = pki_crl_parse(der.data, der.len, ret);
+    if (r == 0 && ret_last)
+        *ret_last = last;
+    return r;
+}
+
+int crl_lists_serial(struct ca *ca, const char *serial, bool *ret)
+{
+    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
+    PC_CLEANUP(ASN1_INTEGER_free_ref) ASN1_INTEGER *number = ASN1_INTEGER_new();
+    X509_REVOKED *entry = NULL;
+    struct pki_serial parsed;
+    int r = last_crl(ca, NULL, &crl);
+    if (r == 0)
+        r = pki_serial_parse(serial, &parsed);
+    if (r < 0)
+        return r;
+    if (!number || ASN1_STRING_set(number, parsed.octets, (int)parsed.len) != 1)
+        return pc_fail(PC_EFAIL, "out of memory");
+    *ret = X509_CRL_get0_by_serial(crl, &entry, number) != 0;
+    return 0;
+}
+
 int ca_crl(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
 {
     pc_autoclose int lock = -1;
@@ -238,18 +303,31 @@ int ca_crl(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
     return r < 0 ? r : crl_make(ca, ret, ret_pem);
 }
 
+int ca_crl_if_due(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem, bool *ret_made)
+{
+    struct ca_crl_report PC_CLEANUP(ca_crl_report_clear) last = {0};
+    struct ledger_crl row;
+    bool due = false;
+    int r = crl_renewal_due(ca, &due);
+    if (r == 0 && due)
+        r = ca_crl(ca, &last, ret_pem);
+    else if (r == 0)
+        r = crl_report_last(ca, &last);
+    if (r == 0 && !due && ret_pem)
+        r = crl_last_pem(ca, &row, ret_pem);
+    if (r < 0)
+        return r;
+    *ret = last;
+    last = (struct ca_crl_report){0};
+    *ret_made = due;
+    return 0;
+}
+
 int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem)
 {
     PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
     struct ledger_crl last;
-    pc_autobytes der = {0};
-    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
-    if (r == 0 && last.number == 0)
-        return pc_refuse("crl-missing", "there is no CRL on record; plantca crl makes one");
-    if (r == 0)
-        r = ca->ledger->ops->crl_body(ca->ledger, ca->issuer.id, last.number, &der);
-    if (r == 0)
-        r = pki_crl_parse(der.data, der.len, &crl);
+    int r = last_crl(ca, &last, &crl);
     if (r == 0)
         r = pki_crl_append_pem(crl, ret_pem);
     if (r == 0)

@@ -101,7 +101,7 @@ int issuance_let_go(struct ca *ca, const struct issuance *issuance);
 int issuance_complete(struct ca *ca, struct issuance *issuance);
 int issuance_void(struct ca *ca, const struct ledger_certificate *row); /* inside a transaction */
 /* Inside a transaction. */
-int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason);
+int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason, int64_t invalid_since);
 /* Inside a transaction: ends every overlap of `current`'s subject at once, since a thief of the predecessor's
  * key may hold an earlier certificate of it, too. The key of `current` is spared, unless nothing is said
  * against it. */
@@ -120,6 +120,13 @@ int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
  * record that it does not list (the token was away, or its PIN wrong), or an overlap has ended since. Needs
  * no lock. */
 int crl_due(struct ca *ca, bool *ret);
+/* The same, or [ca] crl-renew before its nextUpdate is reached (but never before half of its life is over).
+ */
+int crl_renewal_due(struct ca *ca, bool *ret);
+/* The last CRL on record, told of as if it had just been made. */
+int crl_report_last(struct ca *ca, struct ca_crl_report *ret);
+/* Whether the last CRL lists this serial. */
+int crl_lists_serial(struct ca *ca, const char *serial, bool *ret);
 /* The last CRL on record as PEM; refused "crl-missing" when there is none. */
 int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem);
 int crl_write(struct ca *ca, const struct pc_bytes *pem); /* to the state folder */

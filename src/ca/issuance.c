@@ -137,9 +137,9 @@ int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_
     return r < 0 ? r : audit_step(ca, issuance, "finish", NULL);
 }
 
-int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason)
+int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason, int64_t invalid_since)
 {
-    int r = ca->ledger->ops->revoke(ca->ledger, row->id, pc_now(), reason, 0);
+    int r = ca->ledger->ops->revoke(ca->ledger, row->id, pc_now(), reason, invalid_since);
     if (r < 0)
         return r;
     return ca_audit(ca, &(struct audit_act){
@@ -164,7 +164,7 @@ int issuance_revoke_old(struct ca *ca, const struct ledger_certificate *current,
     for (size_t i = 0; r == 0 && i < rows.count; i++)
         if (reason == CRL_REASON_SUPERSEDED ||
             strcmp(rows.rows[i].record.key_sha256, current->record.key_sha256) != 0)
-            r = issuance_revoke(ca, &rows.rows[i], reason);
+            r = issuance_revoke(ca, &rows.rows[i], reason, 0);
     return r;
 }
 
@@ -182,7 +182,7 @@ static int retire(struct ca *ca, const struct issuance *issuance, const struct l
     if (old.state != LEDGER_CURRENT)
         return 0; /* revoked while we signed */
     if (issuance->revoke_old >= 0)
-        return issuance_revoke(ca, &old, issuance->revoke_old);
+        return issuance_revoke(ca, &old, issuance->revoke_old, 0);
     int64_t until = pc_now() + ca->settings->overlap;
     r = ca->ledger->ops->supersede(ca->ledger, old.id, until);
     if (r < 0)

@@ -1,13 +1,16 @@
-/* Revocation: first on record, durably, then on a CRL. */
+/* Revocation, hold and release: first on record, durably, then on a CRL. */
 #include "src/ca/revoke.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "src/base/error.h"
-#include "src/ca/internal.h"
+#include "src/base/time.h"
+#include "src/ca/selection.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
+
+#define OVER (LEDGER_BIT(LEDGER_REVOKED) | LEDGER_BIT(LEDGER_VOID))
 
 void ca_revoke_report_clear(struct ca_revoke_report *report)
 {
@@ -16,49 +19,16 @@ void ca_revoke_report_clear(struct ca_revoke_report *report)
     *report = (struct ca_revoke_report){0};
 }
 
-static int by_serial(struct ca *ca, const struct pki_serial *serial, struct ledger_rows *ret)
-{
-    char text[PKI_SERIAL_TEXT];
-    pki_serial_format(serial, text);
-    return ledger_collect(ca->ledger, &(struct ledger_query){.serial = text, .issuer = ca->issuer.id}, ret);
-}
-
-/* Byte for byte: a certificate that only shares a serial with ours is a forgery, not an order. */
-static int by_certificate(struct ca *ca, const struct pc_bytes *bytes, struct ledger_rows *ret)
-{
-    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
-    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
-    struct pki_serial serial;
-    char sha256[PKI_FINGERPRINT_TEXT];
-    int r = pki_certificate_parse(bytes->data, bytes->len, &certificate);
-    if (r == 0)
-        r = pki_certificate_fingerprint(certificate, sha256);
-    if (r == 0)
-        r = pki_serial_of(certificate, &serial);
-    if (r == 0)
-        r = by_serial(ca, &serial, &rows);
-    if (r < 0)
-        return r;
-    if (rows.count == 1 && strcmp(rows.rows[0].record.certificate_sha256, sha256) != 0)
-        return pc_refuse("revoke-unknown", "this certificate is not the one on record under its serial %s",
-                         rows.rows[0].record.serial);
-    *ret = rows;
-    rows = (struct ledger_rows){0};
-    return 0;
-}
-
-static int select_rows(struct ca *ca, const struct ca_selector *selector, struct ledger_rows *ret)
-{
-    struct pki_serial serial;
-    if (selector->plant)
-        return ledger_collect(
-            ca->ledger,
-            &(struct ledger_query){.subject = selector->plant, .profile = pki_profile_device.name}, ret);
-    if (selector->certificate)
-        return by_certificate(ca, selector->certificate, ret);
-    int r = pki_serial_parse(selector->serial, &serial);
-    return r < 0 ? r : by_serial(ca, &serial, ret);
-}
+/* One order under way. */
+struct order {
+    struct ca *ca;
+    const struct ca_selector *selector;
+    int reason;
+    int (*act)(struct order *order, const struct ledger_certificate *row);
+    struct ca_revoke_report report;
+    int64_t listed_from; /* the latest CRL that one of them needs */
+    bool relist;         /* what the last CRL says of one of them has changed */
+};
 
 /* A key that is revoked must not come back through a reservation that someone is about to sign. */
 static int void_reservations(struct ca *ca, const struct ledger_certificate *revoked)
@@ -71,110 +41,231 @@ static int void_reservations(struct ca *ca, const struct ledger_certificate *rev
     return r;
 }
 
-struct outcome {
-    struct ca_revoke_report report;
-    int64_t listed_from; /* the latest CRL that one of them needs */
-};
+static int tell(struct order *order, const struct ledger_certificate *row, bool before)
+{
+    struct ledger_certificate now;
+    int r = ledger_row_get(order->ca->ledger, row->id, &now);
+    if (r < 0)
+        return r;
+    if (now.listed_from > order->listed_from)
+        order->listed_from = now.listed_from;
+    if (!before)
+        order->report.records[order->report.revoked++] = now.record;
+    return 0;
+}
 
-static int revoke_row(struct ca *ca, const struct ledger_certificate *selected, int reason,
-                      struct outcome *outcome)
+static int revoke_row(struct order *order, const struct ledger_certificate *row)
+{
+    struct ca *ca = order->ca;
+    bool before = (OVER & LEDGER_BIT(row->state)) != 0;
+    int r = 0;
+    if (LEDGER_UNFINISHED & LEDGER_BIT(row->state)) {
+        r = ca->ledger->ops->condemn(ca->ledger, row->id);
+        if (r == 0)
+            r = issuance_void(ca, row);
+    } else if (!before) {
+        r = issuance_revoke(ca, row, order->reason, order->selector->invalid_since);
+        if (r == 0)
+            r = void_reservations(ca, row);
+        order->relist = order->relist || row->state == LEDGER_HELD; /* another reason now */
+    }
+    if (before)
+        order->report.already += row->listed_from > 0;
+    return r < 0 ? r : tell(order, row, before);
+}
+
+static int audit_row(struct ca *ca, const char *act, const struct ledger_certificate *row)
+{
+    return ca_audit(ca, &(struct audit_act){
+                            .act = act,
+                            .outcome = "done",
+                            .certificate = row->id,
+                            .profile = row->record.profile,
+                            .subject = row->record.cn,
+                            .serial = row->record.serial,
+                            .key_sha256 = row->record.key_sha256,
+                        });
+}
+
+/* An issuance under way ends, too: a held plant gets no new certificate until it is released. */
+static int hold_row(struct order *order, const struct ledger_certificate *row)
+{
+    struct ca *ca = order->ca;
+    int r = 0;
+    if (OVER & LEDGER_BIT(row->state))
+        return 0;
+    if (LEDGER_UNFINISHED & LEDGER_BIT(row->state))
+        return issuance_void(ca, row);
+    bool before = row->state == LEDGER_HELD;
+    if (!before)
+        r = ca->ledger->ops->hold(ca->ledger, row->id, pc_now());
+    if (r == 0 && !before)
+        r = audit_row(ca, "hold", row);
+    order->report.already += before;
+    return r < 0 ? r : tell(order, row, before);
+}
+
+static int release_row(struct order *order, const struct ledger_certificate *row)
+{
+    struct ca *ca = order->ca;
+    bool listed = false;
+    if ((OVER | LEDGER_UNFINISHED) & LEDGER_BIT(row->state))
+        return 0;
+    int r = crl_lists_serial(ca, row->record.serial, &listed);
+    order->relist = order->relist || listed;
+    if (row->state != LEDGER_HELD) {
+        order->report.already++;
+        return r;
+    }
+    if (r == 0)
+        r = ca->ledger->ops->release(ca->ledger, row->id);
+    if (r == 0)
+        r = audit_row(ca, "release", row);
+    return r < 0 ? r : tell(order, row, false);
+}
+
+static int act_on(struct order *order, const struct ledger_certificate *selected)
 {
     struct ledger_certificate row;
-    int r = ledger_row_get(ca->ledger, selected->id, &row); /* an earlier one may have voided it */
+    int r = ledger_row_get(order->ca->ledger, selected->id, &row); /* an earlier one may have voided it */
     if (r < 0)
         return r;
     if (strcmp(row.record.profile, pki_profile_root.name) == 0)
         return pc_refuse("revoke-root", "%s is the CA's own certificate; no CRL of its own can revoke it",
                          row.record.serial);
-    if (LEDGER_UNFINISHED & LEDGER_BIT(row.state)) {
-        r = ca->ledger->ops->condemn(ca->ledger, row.id);
-        if (r == 0)
-            r = issuance_void(ca, &row);
-    } else if (row.state != LEDGER_REVOKED && row.state != LEDGER_VOID) {
-        r = issuance_revoke(ca, &row, reason);
-        if (r == 0)
-            r = void_reservations(ca, &row);
-    }
-    if (r < 0)
-        return r;
-    bool before = row.state == LEDGER_REVOKED || row.state == LEDGER_VOID;
-    r = ledger_row_get(ca->ledger, row.id, &row);
-    if (r < 0)
-        return r;
-    if (row.listed_from > outcome->listed_from)
-        outcome->listed_from = row.listed_from;
-    if (before)
-        outcome->report.already += row.listed_from > 0;
-    else
-        outcome->report.records[outcome->report.revoked++] = row.record;
+    if (row.issuer == order->ca->issuer.id)
+        return order->act(order, &row);
+    if (row.state == LEDGER_FOREIGN && !row.record.expired)
+        order->report.foreign++;
     return 0;
 }
 
-static int unknown(const struct ca_selector *selector)
+/* Nothing was done nor had been done: why not? */
+static int nothing_done(const struct order *order, const struct ledger_rows *rows)
 {
-    if (selector->plant)
-        return pc_refuse("revoke-unknown", "%s: no certificate on record", selector->plant);
-    if (selector->serial)
-        return pc_refuse("revoke-unknown", "%s: no certificate on record with this serial", selector->serial);
-    return pc_refuse("revoke-unknown", "this certificate is not on record");
+    size_t over = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->rows[i].issuer != order->ca->issuer.id)
+            return selection_foreign(&rows->rows[i]);
+        over += (OVER & LEDGER_BIT(rows->rows[i].state)) != 0;
+    }
+    if (over > 0 && order->act == hold_row)
+        return pc_refuse("hold-revoked", "%s: revoked already, and for ever", rows->rows[0].record.serial);
+    if (over > 0 && order->act == release_row)
+        return pc_refuse("release-revoked", "%s: revoked, not held; only what is held can be released",
+                         rows->rows[0].record.serial);
+    return selection_unknown(order->selector);
 }
 
-static int revoke_all(struct ca *ca, const struct ca_selector *selector, int reason, struct outcome *outcome)
+static int act_on_all(struct order *order, const struct ledger_rows *rows)
 {
-    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
-    int r = ca_begin(ca, &open);
+    int r = 0;
+    order->report.records = calloc(rows->count + 1, sizeof *order->report.records);
+    if (!order->report.records)
+        return pc_fail(PC_EFAIL, "out of memory");
+    for (size_t i = 0; r == 0 && i < rows->count; i++)
+        r = act_on(order, &rows->rows[i]);
+    if (r == 0 && order->report.revoked + order->report.already == 0)
+        r = nothing_done(order, rows);
+    return r;
+}
+
+/* Not on record: an incident if our key signed it. */
+static int find_incident(struct order *order, struct ledger_rows *ret)
+{
+    struct ca_revoke_report *report = &order->report;
+    int64_t id;
+    int r = incident_record(order->ca, order->selector, order->reason, &id);
     if (r == 0)
-        r = select_rows(ca, selector, &rows);
+        r = ledger_collect(order->ca->ledger, &(struct ledger_query){.id = id}, ret);
     if (r < 0)
         return r;
-    outcome->report.records = calloc(rows.count + 1, sizeof *outcome->report.records);
-    if (!outcome->report.records)
+    report->records = calloc(1, sizeof *report->records);
+    if (!report->records || ret->count != 1)
         return pc_fail(PC_EFAIL, "out of memory");
-    for (size_t i = 0; r == 0 && i < rows.count; i++)
-        r = revoke_row(ca, &rows.rows[i], reason, outcome);
-    if (r == 0 && outcome->report.revoked + outcome->report.already == 0)
-        r = unknown(selector);
-    return r < 0 ? r : ca_commit(ca, &open);
+    report->records[report->revoked++] = ret->rows[0].record;
+    report->incident = true;
+    order->listed_from = ret->rows[0].listed_from;
+    return 0;
 }
 
-/* The CRL that lists them: the last one where it does already, else a new one. */
-static int list_them(struct ca *ca, struct outcome *outcome)
+static int carry_out(struct order *order)
+{
+    struct ca *ca = order->ca;
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
+    struct ca_failure refused = {0};
+    bool twin = false;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = selection_rows(ca, order->selector, &rows, &twin);
+    if (r == 0 && twin) {
+        r = incident_twin(ca, order->selector, &rows.rows[0]);
+        order->report.incident = true;
+        if (r == PC_EREFUSED)
+            ca_failure_keep(r, &refused); /* on record all the same */
+        else if (r == 0)
+            r = act_on_all(order, &rows);
+    } else if (r == 0) {
+        r = rows.count == 0 && order->selector->certificate && order->act == revoke_row
+                ? find_incident(order, &rows)
+                : act_on_all(order, &rows);
+    }
+    if (r < 0 && !refused.code)
+        return r;
+    if (!order->selector->dry_run)
+        r = ca_commit(ca, &open);
+    else
+        r = 0;
+    return r == 0 && refused.code ? ca_failure_again(&refused) : r;
+}
+
+/* The CRL that says so: the last one where it does already, else a new one. */
+static int list_them(struct order *order)
 {
     struct ledger_crl last;
-    struct ca_crl_report *report = &outcome->report.crl;
+    struct ca *ca = order->ca;
     int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
     if (r < 0)
         return r;
-    if (last.number == 0 || (uint64_t)outcome->listed_from > last.number)
-        return ca_crl(ca, report, NULL);
-    r = ca_state_path(ca->settings, "ca.crl", &report->path);
-    report->number = last.number;
-    report->this_update = last.this_update;
-    report->next_update = last.next_update;
-    report->entries = last.entries;
-    return r;
+    if (last.number == 0 || order->relist || (uint64_t)order->listed_from > last.number)
+        return ca_crl(ca, &order->report.crl, NULL);
+    return crl_report_last(ca, &order->report.crl);
+}
+
+static int run(struct order *order, struct ca_revoke_report *ret)
+{
+    int r = selection_check(order->selector);
+    if (r == 0)
+        r = carry_out(order);
+    if (r == 0 && !order->selector->dry_run)
+        r = list_them(order);
+    if (r < 0) {
+        ca_revoke_report_clear(&order->report);
+        return r;
+    }
+    *ret = order->report;
+    return 0;
 }
 
 int ca_revoke(struct ca *ca, const struct ca_selector *selector, int reason, struct ca_revoke_report *ret)
 {
-    if (!selector->plant + !selector->serial + !selector->certificate != 2)
-        return pc_fail(PC_EUSAGE, "a revocation names one of plant, serial and certificate");
+    struct order order = {.ca = ca, .selector = selector, .reason = reason, .act = revoke_row};
     if (reason == CRL_REASON_CERTIFICATE_HOLD)
         return pc_fail(PC_EUSAGE, "certificateHold can be taken back: it is no revocation");
-    if (selector->plant) {
-        int r = pki_uuid_check(selector->plant);
-        if (r < 0)
-            return r;
-    }
-    struct outcome outcome = {0};
-    int r = revoke_all(ca, selector, reason, &outcome);
-    if (r == 0)
-        r = list_them(ca, &outcome);
-    if (r < 0) {
-        ca_revoke_report_clear(&outcome.report);
-        return r;
-    }
-    *ret = outcome.report;
-    return 0;
+    if (selector->invalid_since > pc_now())
+        return pc_fail(PC_EUSAGE, "the time since when it is invalid lies in the future");
+    return run(&order, ret);
+}
+
+int ca_hold(struct ca *ca, const struct ca_selector *selector, struct ca_revoke_report *ret)
+{
+    struct order order = {.ca = ca, .selector = selector, .act = hold_row};
+    return run(&order, ret);
+}
+
+int ca_release(struct ca *ca, const struct ca_selector *selector, struct ca_revoke_report *ret)
+{
+    struct order order = {.ca = ca, .selector = selector, .act = release_row};
+    return run(&order, ret);
 }

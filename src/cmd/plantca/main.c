@@ -39,15 +39,26 @@ static const struct cmd_option broker_options[] = {
 
 static const struct cmd_option revoke_options[] = {
     {"plant", 0, "UUID", "every valid certificate of this plant", NULL, NULL},
-    {"serial", 0, "HEX", "the certificate with this serial number", NULL, NULL},
-    {"cert", 0, "FILE", "this very certificate", NULL, NULL},
+    {"serial", 0, "HEX", "the certificate with this serial number, and all of its key", NULL, NULL},
+    {"cert", 0, "FILE", "this very certificate, and all of its key", NULL, NULL},
     {"reason", 0, "REASON", "reason code of RFC 5280; by default unspecified", NULL, NULL},
+    {"invalid-since", 0, "TIME", "since when the key is not trusted any more", NULL, NULL},
     {"dry-run", 'n', NULL, "say what would be revoked and revoke nothing", NULL, NULL},
     PIN_FILE,
     PIN_FD,
 };
 
+static const struct cmd_option hold_options[] = {
+    {"plant", 0, "UUID", "every valid certificate of this plant", NULL, NULL},
+    {"serial", 0, "HEX", "the certificate with this serial number, and all of its key", NULL, NULL},
+    {"cert", 0, "FILE", "this very certificate, and all of its key", NULL, NULL},
+    {"dry-run", 'n', NULL, "say what would be done and do nothing", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
 static const struct cmd_option crl_options[] = {
+    {"if-due", 0, NULL, "only if one is due; else nothing is done", NULL, NULL},
     {"out", 'o', "FILE", "write a copy of the CRL to FILE", NULL, NULL},
     PIN_FILE,
     PIN_FD,
@@ -94,6 +105,14 @@ static const struct cmd_command commands[] = {
      .run = plantca_run_revoke,
      .summary = "Revoke certificates and make a new CRL",
      OPTIONS(revoke_options)},
+    {.name = "hold",
+     .run = plantca_run_hold,
+     .summary = "Put certificates on the CRL for the time being",
+     OPTIONS(hold_options)},
+    {.name = "release",
+     .run = plantca_run_release,
+     .summary = "Take held certificates off the CRL again",
+     OPTIONS(hold_options)},
     {.name = "crl", .run = plantca_run_crl, .summary = "Make a new CRL", OPTIONS(crl_options)},
     {.name = "publish",
      .run = plantca_run_publish,

@@ -15,6 +15,8 @@ int plantca_run_ensure(struct cmd *cmd);
 int plantca_run_sign(struct cmd *cmd);
 int plantca_run_broker(struct cmd *cmd);
 int plantca_run_revoke(struct cmd *cmd);
+int plantca_run_hold(struct cmd *cmd);
+int plantca_run_release(struct cmd *cmd);
 int plantca_run_crl(struct cmd *cmd);
 int plantca_run_publish(struct cmd *cmd);
 int plantca_run_list(struct cmd *cmd);
@@ -38,8 +40,9 @@ void plantca_record_say(const struct cmd *cmd, const struct ca_record *record);
 /* The JSON of a summary of the CA, and its lines. */
 void plantca_summary_set(struct cmd *cmd, const struct ca_summary *summary);
 void plantca_summary_say(const struct cmd *cmd, const struct ca_summary *summary);
-/* Members "crl": {…}. */
+/* A CRL as JSON, and as lines; nothing where none was made. */
 json_t *plantca_crl_json(const struct ca_crl_report *crl);
+void plantca_crl_say(const struct cmd *cmd, const struct ca_crl_report *crl);
 /* What was issued: JSON members, and lines with path, serial, fingerprint, expiry; `out` NULL when the chain
  * went to stdout. A predecessor that was superseded is warned of. */
 void plantca_issued_tell(struct cmd *cmd, const struct ca_issued *issued, const char *out);

@@ -87,6 +87,18 @@ json_t *plantca_crl_json(const struct ca_crl_report *crl)
                      "entries", (json_int_t)crl->entries, "path", cmd_json_text(crl->path));
 }
 
+void plantca_crl_say(const struct cmd *cmd, const struct ca_crl_report *crl)
+{
+    char next[PC_TIME_TEXT];
+
+    if (crl->path == NULL)
+        return; /* the last one says it all; none was made */
+    pc_time_format(crl->next_update, next);
+    cmd_field(cmd, "CRL", "%s", crl->path);
+    cmd_field(cmd, "CRL number", "%llu, %zu revoked, good until %s", (unsigned long long)crl->number,
+              crl->entries, next);
+}
+
 void plantca_issued_tell(struct cmd *cmd, const struct ca_issued *issued, const char *out)
 {
     const struct ca_record *record = &issued->record;
