@@ -8,11 +8,16 @@
 
 #include "hsm/key.h"
 #include "hsm/token.h"
+#include "hsm/worker.h"
 
 enum hsm_login { HSM_LOGIN_NONE, HSM_LOGIN_DONE, HSM_LOGIN_FAILED };
 
+/* Once `workers` hang, nothing of a token or its keys is touched or freed: the thread that does not come back
+ * may be using it. What is not said to run elsewhere runs on one of the workers. */
 struct hsm_token {
-    char *path;               /* of the module */
+    struct hsm_workers *workers;
+    char *path; /* of the module */
+    char module_sha256[65];
     CK_FUNCTION_LIST *module; /* p11-kit's, unmanaged: the module's own table */
     bool initialised;         /* C_Initialize was ours, so C_Finalize is */
     CK_SLOT_ID slot;

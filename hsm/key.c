@@ -73,15 +73,26 @@ static int read_attributes(struct hsm_key *key, struct hsm_key_attributes *ret)
     return 0;
 }
 
+struct check_arguments {
+    struct hsm_key *key;
+    struct hsm_key_attributes attributes;
+};
+
+static int check_on_worker(void *arguments)
+{
+    struct check_arguments *a = arguments;
+    return read_attributes(a->key, &a->attributes);
+}
+
 int hsm_key_check(struct hsm_key *key, struct hsm_key_attributes *ret)
 {
-    struct hsm_key_attributes attributes;
-    int r = read_attributes(key, &attributes);
+    struct check_arguments a = {.key = key};
+    int r = hsm_run(key->token->workers, "reading the key's attributes", check_on_worker, &a, sizeof a);
     if (r < 0)
         return r;
     char faults[512] = "";
     for (size_t i = 0; i < RULES; i++) {
-        bool value = *attribute_at(&attributes, &rules[i]);
+        bool value = *attribute_at(&a.attributes, &rules[i]);
         if (rules[i].want == MAY || value == (rules[i].want == MUST))
             continue;
         size_t len = strlen(faults);
@@ -92,7 +103,7 @@ int hsm_key_check(struct hsm_key *key, struct hsm_key_attributes *ret)
         return pc_refuse("key-attributes", "token '%s': this is no key made in the token to sign with: %s",
                          key->token->info.label, faults);
     if (ret)
-        *ret = attributes;
+        *ret = a.attributes;
     return 0;
 }
 
@@ -126,7 +137,7 @@ static int check_signer(struct hsm_key *key)
                      key->token->info.label);
 }
 
-int hsm_key_find(struct hsm_token *token, const struct hsm_id *id, struct hsm_key **ret)
+static int find(struct hsm_token *token, const struct hsm_id *id, struct hsm_key **ret)
 {
     PC_CLEANUP(hsm_key_free_ref) struct hsm_key *key = calloc(1, sizeof *key);
     if (!key)
@@ -152,34 +163,75 @@ int hsm_key_find(struct hsm_token *token, const struct hsm_id *id, struct hsm_ke
     return 0;
 }
 
+struct find_arguments {
+    struct hsm_token *token;
+    struct hsm_id id;
+    struct hsm_key *key;
+};
+
+static int find_on_worker(void *arguments)
+{
+    struct find_arguments *a = arguments;
+    return find(a->token, &a->id, &a->key);
+}
+
+int hsm_key_find(struct hsm_token *token, const struct hsm_id *id, struct hsm_key **ret)
+{
+    struct find_arguments a = {.token = token, .id = *id};
+    int r = hsm_run(token->workers, "finding the key", find_on_worker, &a, sizeof a);
+    if (r == 0)
+        *ret = a.key;
+    return r;
+}
+
 void hsm_key_free(struct hsm_key *key)
 {
-    if (!key)
+    if (!key || hsm_hangs(key->token->workers))
         return;
     EVP_PKEY_free(key->signer);
     EVP_PKEY_free(key->public_key);
     free(key);
 }
 
-int hsm_key_count(struct hsm_token *token, const char *label, size_t *ret_count, struct hsm_id *ret_first)
-{
-    CK_OBJECT_HANDLE first;
+struct count_arguments {
+    struct hsm_token *token;
+    char label[128];
+    bool wants_first;
     size_t count;
-    int r = hsm_objects_with_label(token, CKO_PRIVATE_KEY, label, &first, 1, &count);
+    struct hsm_id first;
+};
+
+static int count_on_worker(void *arguments)
+{
+    struct count_arguments *a = arguments;
+    CK_OBJECT_HANDLE first;
+    int r = hsm_objects_with_label(a->token, CKO_PRIVATE_KEY, a->label, &first, 1, &a->count);
+    if (r < 0 || a->count == 0 || !a->wants_first)
+        return r;
+    pc_autobytes octets = {0};
+    r = hsm_attribute_need(a->token, first, CKA_ID, "CKA_ID", &octets);
     if (r < 0)
         return r;
-    if (count > 0 && ret_first) {
-        pc_autobytes octets = {0};
-        r = hsm_attribute_need(token, first, CKA_ID, "CKA_ID", &octets);
-        if (r < 0)
-            return r;
-        if (octets.len == 0 || octets.len > sizeof ret_first->octets)
-            return pc_refuse("key-id", "token '%s': key '%s' has a CKA_ID of %zu bytes", token->info.label,
-                             label, octets.len);
-        memcpy(ret_first->octets, octets.data, octets.len);
-        ret_first->len = octets.len;
-    }
-    *ret_count = count;
+    if (octets.len == 0 || octets.len > sizeof a->first.octets)
+        return pc_refuse("key-id", "token '%s': key '%s' has a CKA_ID of %zu bytes", a->token->info.label,
+                         a->label, octets.len);
+    memcpy(a->first.octets, octets.data, octets.len);
+    a->first.len = octets.len;
+    return 0;
+}
+
+int hsm_key_count(struct hsm_token *token, const char *label, size_t *ret_count, struct hsm_id *ret_first)
+{
+    struct count_arguments a = {.token = token, .wants_first = ret_first != NULL};
+    if (strlen(label) >= sizeof a.label)
+        return pc_fail(PC_EUSAGE, "key label '%.20s…': more than %zu bytes", label, sizeof a.label - 1);
+    memcpy(a.label, label, strlen(label));
+    int r = hsm_run(token->workers, "counting its keys", count_on_worker, &a, sizeof a);
+    if (r < 0)
+        return r;
+    if (a.count > 0 && ret_first)
+        *ret_first = a.first;
+    *ret_count = a.count;
     return 0;
 }
 
@@ -189,11 +241,6 @@ int hsm_key_equals(struct hsm_key *key, const EVP_PKEY *expected)
         return 0;
     return pc_refuse("key-mismatch", "token '%s': its key is not the one of the CA certificate",
                      key->token->info.label);
-}
-
-struct pki_signer hsm_key_pki_signer(struct hsm_key *key)
-{
-    return pki_signer_of(key->signer);
 }
 
 EVP_PKEY *hsm_key_signer(struct hsm_key *key)

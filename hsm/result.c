@@ -3,6 +3,7 @@
 #include "hsm/result.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "src/base/error.h"
@@ -11,11 +12,17 @@ struct result {
     CK_RV rv;
     const char *name;
     int code;
+    bool lost;
 };
 
 #define ROW(name, code)                                                                                      \
     {                                                                                                        \
-        name, #name, code                                                                                    \
+        name, #name, code, false                                                                             \
+    }
+/* The token, its session or the login is gone; a new beginning may bring it back. */
+#define LOST(name)                                                                                           \
+    {                                                                                                        \
+        name, #name, PC_EUNREACH, true                                                                       \
     }
 
 /* Whatever is not listed as the PIN's, ours or a refusal is taken for a token that cannot be worked with. */
@@ -36,9 +43,9 @@ static const struct result results[] = {
     ROW(CKR_ACTION_PROHIBITED, PC_EREFUSED),
     ROW(CKR_DATA_INVALID, PC_EFAIL),
     ROW(CKR_DATA_LEN_RANGE, PC_EFAIL),
-    ROW(CKR_DEVICE_ERROR, PC_EUNREACH),
+    LOST(CKR_DEVICE_ERROR),
     ROW(CKR_DEVICE_MEMORY, PC_EUNREACH),
-    ROW(CKR_DEVICE_REMOVED, PC_EUNREACH),
+    LOST(CKR_DEVICE_REMOVED),
     ROW(CKR_FUNCTION_CANCELED, PC_EUNREACH),
     ROW(CKR_FUNCTION_NOT_PARALLEL, PC_EUNREACH),
     ROW(CKR_FUNCTION_NOT_SUPPORTED, PC_EREFUSED),
@@ -58,9 +65,9 @@ static const struct result results[] = {
     ROW(CKR_PIN_EXPIRED, PC_EAUTH),
     ROW(CKR_PIN_LOCKED, PC_EAUTH),
     ROW(CKR_PIN_TOO_WEAK, PC_EAUTH),
-    ROW(CKR_SESSION_CLOSED, PC_EUNREACH),
+    LOST(CKR_SESSION_CLOSED),
     ROW(CKR_SESSION_COUNT, PC_EUNREACH),
-    ROW(CKR_SESSION_HANDLE_INVALID, PC_EUNREACH),
+    LOST(CKR_SESSION_HANDLE_INVALID),
     ROW(CKR_SESSION_PARALLEL_NOT_SUPPORTED, PC_EUNREACH),
     ROW(CKR_SESSION_READ_ONLY, PC_EREFUSED),
     ROW(CKR_SESSION_EXISTS, PC_EUNREACH),
@@ -70,11 +77,11 @@ static const struct result results[] = {
     ROW(CKR_SIGNATURE_LEN_RANGE, PC_EFAIL),
     ROW(CKR_TEMPLATE_INCOMPLETE, PC_EREFUSED),
     ROW(CKR_TEMPLATE_INCONSISTENT, PC_EREFUSED),
-    ROW(CKR_TOKEN_NOT_PRESENT, PC_EUNREACH),
+    LOST(CKR_TOKEN_NOT_PRESENT),
     ROW(CKR_TOKEN_NOT_RECOGNIZED, PC_EUNREACH),
     ROW(CKR_TOKEN_WRITE_PROTECTED, PC_EREFUSED),
     ROW(CKR_USER_ALREADY_LOGGED_IN, PC_EAUTH),
-    ROW(CKR_USER_NOT_LOGGED_IN, PC_EAUTH),
+    LOST(CKR_USER_NOT_LOGGED_IN),
     ROW(CKR_USER_PIN_NOT_INITIALIZED, PC_EAUTH),
     ROW(CKR_USER_TYPE_INVALID, PC_EAUTH),
     ROW(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, PC_EAUTH),
@@ -117,5 +124,7 @@ int hsm_fail(CK_RV rv, const char *format, ...)
     if (vsnprintf(text, sizeof text, format, arguments) < 0)
         text[0] = '\0';
     va_end(arguments);
+    if (result && result->lost)
+        return pc_fail_named(PC_EUNREACH, "token-lost", "%s: %s", text, name);
     return pc_fail(result ? result->code : PC_EUNREACH, "%s: %s", text, name);
 }

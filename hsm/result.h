@@ -10,7 +10,8 @@
 /* "CKR_PIN_INCORRECT"; a code that PKCS#11 does not name as "CKR_0x80000001". */
 void hsm_result_name(CK_RV rv, char ret[HSM_RESULT_TEXT]);
 
-/* As pc_fail, with the code that suits `rv`, and its native name behind the text. */
+/* As pc_fail, with the code that suits `rv`, and its native name behind the text. PC_EUNREACH "token-lost"
+ * for those codes after which the token can be opened anew. */
 int hsm_fail(CK_RV rv, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

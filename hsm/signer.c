@@ -2,6 +2,8 @@
  * never holds the PIN. */
 #include "hsm/signer.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,8 @@
 typedef struct rsa_meth_st RSA_METHOD;
 typedef struct ec_key_method_st EC_KEY_METHOD;
 #include <libp11.h>
+
+#include <openssl/err.h>
 
 #include "hsm/result.h"
 #include "src/base/error.h"
@@ -45,6 +49,27 @@ static int try_session(struct hsm_token *token)
     return 0;
 }
 
+int hsm_signer_fail(const char *format, ...)
+{
+    char text[1024], reason[256] = "no reason given by OpenSSL";
+    va_list arguments;
+    va_start(arguments, format);
+    if (vsnprintf(text, sizeof text, format, arguments) < 0)
+        text[0] = '\0';
+    va_end(arguments);
+    CK_RV rv = CKR_OK;
+    unsigned long first = ERR_peek_error();
+    if (first)
+        ERR_error_string_n(first, reason, sizeof reason);
+    for (unsigned long error; rv == CKR_OK && (error = ERR_get_error()) != 0;)
+        if (ERR_GET_LIB(error) == ERR_get_CKR_code())
+            rv = (CK_RV)ERR_GET_REASON(error);
+    ERR_clear_error();
+    if (rv != CKR_OK)
+        return hsm_fail(rv, "%s", text);
+    return pc_fail(PC_EUNREACH, "%s: %s", text, reason);
+}
+
 static int signer_load(struct hsm_token *token)
 {
     struct hsm_signer *signer = calloc(1, sizeof *signer);
@@ -53,7 +78,7 @@ static int signer_load(struct hsm_token *token)
     signer->context = PKCS11_CTX_new();
     if (!signer->context || PKCS11_CTX_load(signer->context, token->path) != 0) {
         hsm_signer_free(signer);
-        return pc_fail_openssl(PC_EUNREACH, "libp11 does not load PKCS#11 module %s", token->path);
+        return hsm_signer_fail("libp11 does not load PKCS#11 module %s", token->path);
     }
     signer->loaded = true;
     token->signer = signer; /* from here on the module's end is libp11's to make */
@@ -72,7 +97,7 @@ static int signer_open(struct hsm_token *token)
     if (PKCS11_enumerate_slots(signer->context, &signer->slots, &signer->count) != 0) {
         signer->slots = NULL;
         signer->count = 0;
-        return pc_fail_openssl(PC_EUNREACH, "libp11 does not list the slots of %s", token->path);
+        return hsm_signer_fail("libp11 does not list the slots of %s", token->path);
     }
     return 0;
 }
@@ -109,8 +134,7 @@ int hsm_signer_key(struct hsm_token *token, const struct hsm_id *id, EVP_PKEY **
     PKCS11_KEY *keys = NULL;
     unsigned int count = 0;
     if (PKCS11_enumerate_keys(place, &keys, &count) != 0)
-        return pc_fail_openssl(PC_EUNREACH,
-                               "token '%s': libp11 does not list its private keys (it gives up at kinds that "
+        return hsm_signer_fail("token '%s': libp11 does not list its private keys (it gives up at kinds that "
                                "it does not know, such as Ed25519)",
                                token->info.label);
     PKCS11_KEY *key = newest_with_id(keys, count, id);
@@ -119,7 +143,7 @@ int hsm_signer_key(struct hsm_token *token, const struct hsm_id *id, EVP_PKEY **
                          token->info.label);
     EVP_PKEY *signer = PKCS11_get_private_key(key);
     if (!signer)
-        return pc_fail_openssl(PC_EUNREACH, "token '%s': libp11 does not give the key", token->info.label);
+        return hsm_signer_fail("token '%s': libp11 does not give the key", token->info.label);
     *ret = signer;
     return 0;
 }

@@ -9,30 +9,25 @@
 #include <p11-kit/p11-kit.h>
 
 #include "hsm/internal.h"
+#include "hsm/module.h"
 #include "hsm/place.h"
 #include "hsm/result.h"
 #include "hsm/signer.h"
 #include "src/base/error.h"
 
-static int load_module(struct hsm_token *token)
+struct open_arguments {
+    struct hsm_token *token;
+    P11KitUri *wanted;
+};
+
+static int open_on_worker(void *arguments)
 {
-    p11_kit_be_quiet();
-    /* Unmanaged, because libp11 loads the same file again: a managed module would have session handles of its
-     * own. */
-    token->module = p11_kit_module_load(token->path, P11_KIT_MODULE_UNMANAGED | P11_KIT_MODULE_CRITICAL);
-    if (!token->module) {
-        const char *reason = p11_kit_message();
-        return pc_fail(PC_EUNREACH, "PKCS#11 module %s does not load: %s", token->path,
-                       reason ? reason : "no reason given");
-    }
-    CK_C_INITIALIZE_ARGS arguments = {.flags = CKF_OS_LOCKING_OK};
-    CK_RV rv = token->module->C_Initialize(&arguments);
-    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
-        return pc_fail(PC_EUNREACH, "PKCS#11 module %s is in use already by this process", token->path);
-    if (rv != CKR_OK)
-        return hsm_fail(rv, "PKCS#11 module %s does not start", token->path);
-    token->initialised = true;
-    return 0;
+    const struct open_arguments *a = arguments;
+    int r = hsm_module_load(a->token);
+    if (r < 0)
+        return r;
+    r = hsm_slot_find(a->token->module, a->wanted, &a->token->slot);
+    return r < 0 ? pc_fail_in("%s", a->token->path) : 0;
 }
 
 int hsm_token_open(const struct hsm_place *place, struct hsm_token **ret)
@@ -44,20 +39,25 @@ int hsm_token_open(const struct hsm_place *place, struct hsm_token **ret)
     int r = hsm_place_resolve(place, &wanted, &token->path);
     if (r < 0)
         return r;
-    r = load_module(token);
+    if (pc_process_abandoned())
+        return pc_fail_named(PC_EUNREACH, "token-timeout",
+                             "PKCS#11 module %s: not loaded again, since it did not answer", token->path);
+    r = hsm_workers_new(token->path, place->timeout, &token->workers);
     if (r < 0)
         return r;
-    r = hsm_slot_find(token->module, wanted, &token->slot);
+    r = hsm_run(token->workers, "opening the token", open_on_worker, &(struct open_arguments){token, wanted},
+                sizeof(struct open_arguments));
+    if (hsm_hangs(token->workers))
+        wanted = NULL;
     if (r < 0)
-        return pc_fail_in("%s", token->path);
+        return r;
     *ret = pc_steal(token);
     return 0;
 }
 
-void hsm_token_close(struct hsm_token *token)
+static int close_on_worker(void *arguments)
 {
-    if (!token)
-        return;
+    struct hsm_token *token = *(struct hsm_token **)arguments;
     /* libp11 first: its end closes every session and finalises the module, whoever initialised it. */
     if (token->signer)
         hsm_signer_free(token->signer);
@@ -68,6 +68,19 @@ void hsm_token_close(struct hsm_token *token)
     }
     if (token->module)
         p11_kit_module_release(token->module);
+    return 0;
+}
+
+void hsm_token_close(struct hsm_token *token)
+{
+    if (!token)
+        return;
+    if (token->workers) {
+        (void)hsm_run(token->workers, "closing the token", close_on_worker, &token, sizeof token);
+        if (hsm_hangs(token->workers))
+            return;
+        hsm_workers_free(token->workers);
+    }
     free(token->path);
     free(token);
 }
@@ -77,13 +90,23 @@ static void format_version(CK_VERSION version, char *ret, size_t size)
     snprintf(ret, size, "%u.%u", (unsigned)version.major, (unsigned)version.minor);
 }
 
-static void describe(const CK_TOKEN_INFO *from, const char *path, struct hsm_token_info *ret)
+/* How many sessions libp11 opens at most, and what the token allows beside the one that holds the login.
+ * Other processes may have theirs: then libp11 makes do with those that it gets. */
+static unsigned signing_sessions(CK_ULONG max)
+{
+    if (max == CK_EFFECTIVELY_INFINITE || max == CK_UNAVAILABLE_INFORMATION || max > HSM_SIGNER_SESSIONS)
+        return HSM_SIGNER_SESSIONS;
+    return max > 1 ? (unsigned)max - 1 : 1;
+}
+
+static void describe(const CK_TOKEN_INFO *from, const struct hsm_token *token, struct hsm_token_info *ret)
 {
     struct hsm_token_info info = {
         .pin_final_try = from->flags & CKF_USER_PIN_FINAL_TRY,
         .pin_locked = from->flags & CKF_USER_PIN_LOCKED,
         .pin_count_low = from->flags & CKF_USER_PIN_COUNT_LOW,
         .write_protected = from->flags & CKF_WRITE_PROTECTED,
+        .sessions = signing_sessions(from->ulMaxSessionCount),
     };
     hsm_field_copy(from->label, sizeof from->label, info.label);
     hsm_field_copy(from->manufacturerID, sizeof from->manufacturerID, info.manufacturer);
@@ -91,7 +114,8 @@ static void describe(const CK_TOKEN_INFO *from, const char *path, struct hsm_tok
     hsm_field_copy(from->serialNumber, sizeof from->serialNumber, info.serial);
     format_version(from->firmwareVersion, info.firmware, sizeof info.firmware);
     format_version(from->hardwareVersion, info.hardware, sizeof info.hardware);
-    snprintf(info.module, sizeof info.module, "%s", path);
+    snprintf(info.module, sizeof info.module, "%s", token->path);
+    memcpy(info.module_sha256, token->module_sha256, sizeof info.module_sha256);
     *ret = info;
 }
 
@@ -100,14 +124,19 @@ static int read_token(struct hsm_token *token, CK_TOKEN_INFO *ret)
     CK_RV rv = hsm_slot_token_info(token->module, token->slot, ret);
     if (rv != CKR_OK)
         return hsm_fail(rv, "%s: the token in slot %lu does not answer", token->path, token->slot);
-    describe(ret, token->path, &token->info);
+    describe(ret, token, &token->info);
     return 0;
+}
+
+static int info_on_worker(void *arguments)
+{
+    CK_TOKEN_INFO info;
+    return read_token(*(struct hsm_token **)arguments, &info);
 }
 
 int hsm_token_info(struct hsm_token *token, const struct hsm_token_info **ret)
 {
-    CK_TOKEN_INFO info;
-    int r = read_token(token, &info);
+    int r = hsm_run(token->workers, "reading its description", info_on_worker, &token, sizeof token);
     if (r < 0)
         return r;
     *ret = &token->info;
@@ -170,6 +199,34 @@ static int login_once(struct hsm_token *token, const struct pc_secret *pin)
     return 0;
 }
 
+struct login_arguments {
+    struct hsm_token *token;
+    struct pc_secret *pin; /* a copy: a module that hangs may be reading it for ever */
+};
+
+static int login_on_worker(void *arguments)
+{
+    const struct login_arguments *a = arguments;
+    CK_TOKEN_INFO info;
+    int r = read_token(a->token, &info);
+    if (r < 0)
+        return r;
+    r = check_pin_state(a->token, info.flags);
+    if (r < 0)
+        return r;
+    r = check_pin(a->token, &info, a->pin);
+    if (r < 0)
+        return r;
+    return login_once(a->token, a->pin);
+}
+
+/* A PIN pad waits for a human. */
+static int login_with(struct login_arguments *a)
+{
+    return (a->pin ? hsm_run : hsm_run_unlimited)(a->token->workers, "the login", login_on_worker, a,
+                                                  sizeof *a);
+}
+
 int hsm_token_login(struct hsm_token *token, const struct pc_secret *pin)
 {
     if (token->login == HSM_LOGIN_DONE)
@@ -177,17 +234,17 @@ int hsm_token_login(struct hsm_token *token, const struct pc_secret *pin)
     if (token->login == HSM_LOGIN_FAILED)
         return pc_fail(PC_EAUTH, "token '%s': the login failed before, and is not tried again",
                        token->info.label);
-    CK_TOKEN_INFO info;
-    int r = read_token(token, &info);
-    if (r < 0)
-        return r;
-    r = check_pin_state(token, info.flags);
-    if (r < 0)
-        return r;
-    r = check_pin(token, &info, pin);
-    if (r < 0)
-        return r;
-    return login_once(token, pin);
+    struct login_arguments a = {.token = token};
+    if (pin) {
+        int r = pc_secret_new(pin->len, &a.pin);
+        if (r < 0)
+            return r;
+        memcpy(a.pin->data, pin->data, pin->len);
+    }
+    int r = login_with(&a);
+    if (!hsm_hangs(token->workers))
+        pc_secret_free(a.pin);
+    return r;
 }
 
 int hsm_token_need_login(const struct hsm_token *token)

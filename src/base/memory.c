@@ -3,6 +3,7 @@
 #include "src/base/memory.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -91,6 +92,18 @@ int pc_process_harden(void)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return pc_fail_errno(PC_EFAIL, "core dumps cannot be switched off");
     return 0;
+}
+
+static atomic_bool abandoned;
+
+void pc_process_abandon(void)
+{
+    atomic_store(&abandoned, true);
+}
+
+bool pc_process_abandoned(void)
+{
+    return atomic_load(&abandoned);
 }
 
 void pc_hex(const void *data, size_t len, char *ret)

@@ -52,6 +52,11 @@ PC_DEFINE_CLEANUP(struct pc_secret, pc_secret_free);
 /* No core dump and no ptrace by other processes of the same user, for the life of this process. */
 int pc_process_harden(void);
 
+/* Says that a thread of this process hangs in somebody else's library, which may hang at exit(), too: such a
+ * process ends by _exit. */
+void pc_process_abandon(void);
+bool pc_process_abandoned(void);
+
 /* Lower-case hex of `len` bytes into `ret`, which has room for 2*len+1. */
 void pc_hex(const void *data, size_t len, char *ret);
 /* The reverse; `ret` has room for strlen(hex)/2 bytes. PC_EUSAGE when odd or not hex. Upper case is accepted.

@@ -90,7 +90,7 @@ static void test_generation_that_fails(void **state)
         {"C_GenerateKeyPair:1:0xd1", PC_EREFUSED, "CKR_TEMPLATE_INCONSISTENT"},
         {"C_GenerateKeyPair:1:0x140", PC_EREFUSED, "CKR_CURVE_NOT_SUPPORTED"},
         {"C_GenerateKeyPair:1:0x31", PC_EUNREACH, "CKR_DEVICE_MEMORY"},
-        {"C_GenerateKeyPair:1:0x101", PC_EAUTH, "CKR_USER_NOT_LOGGED_IN"},
+        {"C_GenerateKeyPair:1:0x101", PC_EUNREACH, "CKR_USER_NOT_LOGGED_IN"},
         {"C_OpenSession:2:0xe2", PC_EREFUSED, "CKR_TOKEN_WRITE_PROTECTED"},
         {"C_OpenSession:3:0xb1", PC_EUNREACH, "CKR_SESSION_COUNT"},
         {"C_GetAttributeValue:1:0x30", PC_EUNREACH, "CKR_DEVICE_ERROR"},
