@@ -12,7 +12,7 @@
 #include "src/ca/issue.h"
 
 #define LEDGER_SCHEMA                                                                                        \
-    1 /* version of the tables; a newer one is refused, an older one migrated in one transaction */
+    2 /* version of the tables; a newer one is refused, an older one migrated in one transaction */
 
 /* reserved → signing → current → superseded → revoked; held on the way; void when it was given up. */
 enum ledger_state {
@@ -46,10 +46,11 @@ struct ledger_issuer {
 
 struct ledger_certificate {
     int64_t id, issuer;
-    int64_t predecessor; /* row that this one supersedes, or 0 */
-    int64_t owner;       /* who works on an unfinished row, or 0 */
-    int64_t listed_from; /* number of the first CRL that can list it, or 0 when none has to */
-    bool condemned;      /* void because it was revoked, not because it was given up */
+    int64_t predecessor;   /* row that this one supersedes, or 0 */
+    int64_t owner;         /* who works on an unfinished row, or 0 */
+    int64_t listed_from;   /* number of the first CRL that can list it, or 0 when none has to */
+    int64_t unlisted_from; /* after a hold: number of the first CRL without it; 0: never held */
+    bool condemned;        /* void because it was revoked, not because it was given up */
     enum ledger_state state;
     struct ca_record record; /* `state` and `expired` are derived */
 };
@@ -74,6 +75,7 @@ struct ledger_crl {
     bool issued;     /* else its number is taken and it may have been signed */
     int64_t this_update, next_update;
     size_t entries;
+    bool pardoned;                     /* the next one's thisUpdate may lie before this one's */
     char sha256[PKI_FINGERPRINT_TEXT]; /* of its DER; "" while it is not issued */
 };
 /* What a CRL says of one certificate. */
@@ -136,6 +138,8 @@ struct ledger;
 struct ledger_ops {
     void (*close)(struct ledger *ledger);
     const char *(*path)(struct ledger *ledger); /* of its file, borrowed; NULL when it is none */
+
+    void (*patience)(struct ledger *ledger, int ms); /* how long another writer is waited for */
 
     /* A write transaction shuts out every other writer from its first moment; a read transaction sees one
      * state. */

@@ -24,6 +24,8 @@ static void db_close(struct ledger *ledger)
     struct db *db = db_of(ledger);
     for (size_t i = 0; i < DB_STATEMENTS; i++)
         sqlite3_finalize(db->kept[i].statement);
+    for (size_t i = 0; i < DB_SEARCHES; i++)
+        sqlite3_finalize(db->searches[i].statement);
     sqlite3_close(db->handle);
     if (db->owners_fd >= 0)
         close(db->owners_fd);
@@ -42,9 +44,16 @@ static int db_begin(struct ledger *ledger, bool write)
     if (db->in_transaction)
         return pc_fail(PC_EFAIL, "ledger: a transaction inside another");
     int r = db_run(db, write ? "BEGIN IMMEDIATE" : "BEGIN", "");
-    if (r == 0)
+    if (r == 0) {
         db->in_transaction = true;
+        db->writing = write;
+    }
     return r;
+}
+
+static void end(struct db *db)
+{
+    db->in_transaction = db->writing = db->head_known = false;
 }
 
 static void db_rollback(struct ledger *ledger)
@@ -53,7 +62,7 @@ static void db_rollback(struct ledger *ledger)
     /* Some errors (a full disk) have made SQLite roll back by itself. */
     if (!sqlite3_get_autocommit(db->handle))
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    db->in_transaction = false;
+    end(db);
 }
 
 static int db_commit(struct ledger *ledger)
@@ -62,8 +71,13 @@ static int db_commit(struct ledger *ledger)
     int r = db_run(db, "COMMIT", "");
     if (r < 0)
         db_rollback(ledger);
-    db->in_transaction = false;
+    end(db);
     return r;
+}
+
+static void db_patience(struct ledger *ledger, int ms)
+{
+    sqlite3_busy_timeout(db_of(ledger)->handle, ms);
 }
 
 /* A row's owner is a random number, and lives while someone holds the lock on the byte at that offset of a
@@ -132,6 +146,7 @@ static int db_owner_lives(struct ledger *ledger, int64_t owner, bool *ret)
 static const struct ledger_ops sqlite_ops = {
     .close = db_close,
     .path = db_path,
+    .patience = db_patience,
     .begin = db_begin,
     .commit = db_commit,
     .rollback = db_rollback,
@@ -139,17 +154,24 @@ static const struct ledger_ops sqlite_ops = {
     .issuer_replan = db_issuer_replan,
     .issuer_activate = db_issuer_activate,
     .issuer_get = db_issuer_get,
+    .issuer_each = db_issuer_each,
+    .issuer_import = db_issuer_import,
+    .issuer_certificate = db_issuer_certificate,
     .reserve = db_reserve,
     .signing = db_signing,
     .issue = db_issue,
     .supersede = db_supersede,
     .revoke = db_revoke,
+    .hold = db_hold,
+    .release = db_release,
+    .record = db_record,
     .condemn = db_condemn,
     .annul = db_annul,
     .self = db_self,
     .owner_lives = db_owner_lives,
     .own = db_own,
     .find = db_find,
+    .facts = db_facts,
     .body = db_body,
     .key_subject = db_key_subject,
     .count = db_count,
@@ -158,9 +180,23 @@ static const struct ledger_ops sqlite_ops = {
     .crl_issue = db_crl_issue,
     .crl_body = db_crl_body,
     .crl_entries = db_crl_entries,
+    .crl_behind = db_crl_behind,
+    .crl_adopt = db_crl_adopt,
+    .orphan_add = db_orphan_add,
+    .crl_pardon = db_crl_pardon,
+    .key_plan = db_key_plan,
+    .key_activate = db_key_activate,
+    .key_retire = db_key_retire,
+    .key_each = db_key_each,
+    .publication_add = db_publication_add,
+    .publication_last = db_publication_last,
     .audit_head = db_audit_head,
     .audit_append = db_audit_append,
     .audit_each = db_audit_each,
+    .audit_of = db_audit_of,
+    .checkpoint_add = db_checkpoint_add,
+    .checkpoint_shipped = db_checkpoint_shipped,
+    .checkpoint_each = db_checkpoint_each,
 };
 
 /* WAL with synchronous=FULL: with NORMAL a power cut may take back commits that were reported. */

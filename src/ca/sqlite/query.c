@@ -1,5 +1,5 @@
 /* Finding certificates on record, and counting them. Reads only. */
-#include "src/ca/sqlite/sqlite.h"
+#include "src/ca/sqlite/schema.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,9 +8,16 @@
 #include "src/base/time.h"
 
 #define COLUMNS                                                                                              \
-    "id, issuer, predecessor, owner, listed_from, state, serial, profile, subject, key, sha256, "            \
-    "not_before, "                                                                                           \
-    "not_after, coalesce(issued_at, reserved_at), revoked_at, revoke_after, reason, condemned"
+    "id, issuer, predecessor, owner, listed_from, state, serial, profile, subject,"                          \
+    " (SELECT key.sha256 FROM key WHERE key.id = certificate.key), sha256, not_before, not_after,"           \
+    " coalesce(issued_at, reserved_at), revoked_at, revoke_after, reason, condemned, origin,"                \
+    " invalid_since, unlisted_from"
+
+/* A subject's rows, found through the three indexes that share them. */
+#define OF_SUBJECT(condition)                                                                                \
+    "SELECT id FROM certificate WHERE " condition " AND " DB_CURRENT                                         \
+    " UNION ALL SELECT id FROM certificate WHERE " condition " AND " DB_UNFINISHED                           \
+    " UNION ALL SELECT id FROM certificate WHERE " condition " AND " DB_PAST
 
 static int read_row(sqlite3_stmt *s, int64_t now, struct ledger_certificate *ret)
 {
@@ -20,6 +27,7 @@ static int read_row(sqlite3_stmt *s, int64_t now, struct ledger_certificate *ret
         .predecessor = sqlite3_column_int64(s, 2),
         .owner = sqlite3_column_int64(s, 3),
         .listed_from = sqlite3_column_int64(s, 4),
+        .unlisted_from = sqlite3_column_int64(s, 20),
         .condemned = sqlite3_column_int(s, 17) != 0,
     };
     struct ca_record *c = &row.record;
@@ -38,44 +46,74 @@ static int read_row(sqlite3_stmt *s, int64_t now, struct ledger_certificate *ret
     c->revoked_at = sqlite3_column_int64(s, 14);
     c->revoke_after = sqlite3_column_int64(s, 15);
     c->reason = sqlite3_column_type(s, 16) == SQLITE_NULL ? -1 : sqlite3_column_int(s, 16);
+    db_text(s, 18, c->origin, sizeof c->origin);
+    c->invalid_since = sqlite3_column_int64(s, 19);
     c->expired = c->not_after < now;
     *ret = row;
     return 0;
 }
 
-/* One condition of a query: its SQL, and the value bound to it. */
+/* One condition of a query: its SQL, in which ?N is its own parameter, and the value bound to it. */
 struct condition {
     bool given;
     const char *sql;
     char kind;
     const void *value;
 };
-enum { CONDITIONS = 8 };
+enum { CONDITIONS = 11 };
 
+/* Every page of a list is the same text, so that it is prepared once; a unary plus keeps an index out. */
 static void conditions_of(const struct ledger_query *q, struct condition ret[CONDITIONS])
 {
     const struct condition all[CONDITIONS] = {
-        {q->id != 0, "id = ?", 'i', &q->id},
-        {q->issuer != 0, "issuer = ?", 'i', &q->issuer},
-        {q->subject != NULL, "subject = ?", 't', q->subject},
-        {q->profile != NULL, "profile = ?", 't', q->profile},
-        {q->key_sha256 != NULL, "key = ?", 'h', q->key_sha256},
-        {q->ends_after != 0, "not_after >= ?", 'i', &q->ends_after},
-        {q->ends_before != 0, "not_after < ?", 'i', &q->ends_before},
-        {q->overlap_over != 0, "state = 'superseded' AND revoke_after <= ?", 'i', &q->overlap_over},
+        {q->id != 0, "id = ?1", 'i', &q->id},
+        {q->after != 0, q->newest_first ? "id < ?2" : "id > ?2", 'i', &q->after},
+        {q->issuer != 0, "+issuer = ?3", 'i', &q->issuer},
+        /* The serial's index starts with the issuer: a serial alone asks every issuer. */
+        {q->serial != NULL,
+         "id IN (SELECT id FROM certificate WHERE issuer IN (SELECT id FROM issuer)"
+         " AND serial = ?4)",
+         'h', q->serial},
+        {q->subject != NULL, "id IN (" OF_SUBJECT("subject = ?5") ")", 't', q->subject},
+        {q->profile != NULL, "+profile = ?6", 't', q->profile},
+        {q->key_sha256 != NULL,
+         "id IN (SELECT id FROM certificate"
+         " WHERE key = (SELECT id FROM key WHERE sha256 = ?7))",
+         'h', q->key_sha256},
+        {q->ends_after != 0, "+not_after >= ?8", 'i', &q->ends_after},
+        {q->ends_before != 0, "+not_after < ?9", 'i', &q->ends_before},
+        {q->overlap_over != 0,
+         "id IN (SELECT id FROM certificate WHERE state = 'superseded'"
+         " AND revoke_after <= ?10)",
+         'i', &q->overlap_over},
+        {q->limit != 0, NULL, 'i', &q->limit},
     };
     memcpy(ret, all, sizeof all);
 }
 
 static void append_states(FILE *out, unsigned states)
 {
-    const char *before = " AND state IN (";
+    const char *before = "(";
     for (unsigned i = 0; i < LEDGER_STATES; i++)
         if (states & LEDGER_BIT(i)) {
             fprintf(out, "%s'%s'", before, ledger_state_name((enum ledger_state)i));
             before = ", ";
         }
     fputc(')', out);
+}
+
+/* Few rows are unfinished or past, and an index finds them; most are current, and are met on the way. */
+static void append_state(FILE *out, unsigned states)
+{
+    bool unfinished = (states & ~LEDGER_UNFINISHED) == 0;
+    bool past = (states & (LEDGER_UNFINISHED | LEDGER_BIT(LEDGER_CURRENT))) == 0;
+    fputs(unfinished || past ? " AND id IN (SELECT id FROM certificate WHERE state IN " : " AND +state IN ",
+          out);
+    append_states(out, states);
+    if (unfinished)
+        fputs(" AND " DB_UNFINISHED ")", out);
+    else if (past)
+        fputs(" AND " DB_FINISHED ")", out);
 }
 
 static int query_text(const struct ledger_query *q, const struct condition *conditions, char **ret)
@@ -87,15 +125,13 @@ static int query_text(const struct ledger_query *q, const struct condition *cond
         return pc_fail(PC_EFAIL, "out of memory");
     fputs("SELECT " COLUMNS " FROM certificate WHERE TRUE", out);
     for (size_t i = 0; i < CONDITIONS; i++)
-        if (conditions[i].given)
+        if (conditions[i].given && conditions[i].sql)
             fprintf(out, " AND %s", conditions[i].sql);
-    /* The serial is searched through its own index, which starts with the issuer: a serial alone asks every
-     * issuer. */
-    if (q->serial)
-        fputs(" AND issuer IN (SELECT id FROM issuer) AND serial = ?", out);
     if (q->states)
-        append_states(out, q->states);
+        append_state(out, q->states);
     fputs(q->newest_first ? " ORDER BY id DESC" : " ORDER BY id", out);
+    if (q->limit)
+        fputs(" LIMIT ?11", out);
     if (fclose(out) != 0) {
         free(text);
         return pc_fail(PC_EFAIL, "out of memory");
@@ -104,32 +140,10 @@ static int query_text(const struct ledger_query *q, const struct condition *cond
     return 0;
 }
 
-static void finalize(sqlite3_stmt **statement)
+static int tell_rows(struct db *db, sqlite3_stmt *s, ledger_row *row, void *context)
 {
-    sqlite3_finalize(*statement);
-}
-
-int db_find(struct ledger *ledger, const struct ledger_query *query, ledger_row *row, void *context)
-{
-    struct db *db = (struct db *)ledger;
-    struct condition conditions[CONDITIONS];
-    conditions_of(query, conditions);
-    pc_autofree char *text = NULL;
-    int r = query_text(query, conditions, &text);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *s PC_CLEANUP(finalize) = NULL;
-    if (sqlite3_prepare_v2(db->handle, text, -1, &s, NULL) != SQLITE_OK)
-        return db_fail(db, "searching");
-    int column = 1;
-    for (size_t i = 0; r == 0 && i < CONDITIONS; i++)
-        if (conditions[i].given)
-            r = db_bind(db, s, column++, conditions[i].kind, conditions[i].value);
-    if (r == 0 && query->serial)
-        r = db_bind(db, s, column, 'h', query->serial);
-    if (r < 0)
-        return r;
     int64_t now = pc_now();
+    int r;
     while ((r = db_step(db, s)) > 0) {
         struct ledger_certificate found;
         r = read_row(s, now, &found);
@@ -141,27 +155,76 @@ int db_find(struct ledger *ledger, const struct ledger_query *query, ledger_row 
     return r;
 }
 
+int db_find(struct ledger *ledger, const struct ledger_query *query, ledger_row *row, void *context)
+{
+    struct db *db = (struct db *)ledger;
+    struct db_loan PC_CLEANUP(db_return) loan = {0};
+    struct condition conditions[CONDITIONS];
+    conditions_of(query, conditions);
+    pc_autofree char *text = NULL;
+    int r = query_text(query, conditions, &text);
+    if (r == 0)
+        r = db_borrow(db, text, &loan);
+    for (int i = 0; r == 0 && i < CONDITIONS; i++)
+        if (conditions[i].given)
+            r = db_bind(db, loan.statement, i + 1, conditions[i].kind, conditions[i].value);
+    return r < 0 ? r : tell_rows(db, loan.statement, row, context);
+}
+
+int db_facts(struct ledger *ledger, const char *subject, const char *profile, const char *key_sha256,
+             ledger_row *row, void *context)
+{
+    struct db *db = (struct db *)ledger;
+    struct db_loan PC_CLEANUP(db_return) loan = {0};
+    static const char text[] = "SELECT " COLUMNS " FROM certificate WHERE id IN (" OF_SUBJECT(
+        "subject = ?1 AND profile = ?2") " UNION ALL SELECT id FROM certificate WHERE key = (SELECT id FROM "
+                                         "key WHERE sha256 = ?3))"
+                                         " ORDER BY id";
+    int r = db_borrow(db, text, &loan);
+    if (r == 0)
+        r = db_bind(db, loan.statement, 1, 't', subject);
+    if (r == 0)
+        r = db_bind(db, loan.statement, 2, 't', profile);
+    if (r == 0)
+        r = db_bind(db, loan.statement, 3, 'h', key_sha256);
+    return r < 0 ? r : tell_rows(db, loan.statement, row, context);
+}
+
+/* Certificates in one state, told by an index alone; CA certificates are not among them. */
+#define COUNT(condition)                                                                                     \
+    "(SELECT count(*) FROM certificate WHERE " condition " AND " DB_FINISHED ")"                             \
+    " - (SELECT count(*) FROM issuer JOIN certificate ON certificate.id = issuer.certificate"                \
+    "    WHERE certificate." condition ")"
+
 int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret)
 {
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
-    int r =
-        db_prepare(db,
-                   "SELECT count(*) FILTER (WHERE state = 'current'),"
-                   " count(*) FILTER (WHERE state IN ('current', 'superseded') AND not_after >= ?1),"
-                   " count(*) FILTER (WHERE state = 'current' AND not_after BETWEEN ?1 AND ?2),"
-                   " count(*) FILTER (WHERE state = 'superseded'), count(*) FILTER (WHERE state = 'held'),"
-                   " count(*) FILTER (WHERE state = 'revoked'),"
-                   " count(*) FILTER (WHERE state IN ('reserved', 'signing')),"
-                   " (SELECT count(*) FROM audit)"
-                   " FROM certificate WHERE profile <> 'root'",
-                   &s, "ii", now, now + renew_window);
+    int r = db_prepare(db,
+                       "SELECT " COUNT("state = 'current'") ", " COUNT(
+                           "state = 'current' AND not_after >= "
+                           "?1") " + " COUNT("state = "
+                                             "'superseded' AND "
+                                             "not_after >= ?1") " + " COUNT("state = 'foreign' AND not_after "
+                                                                            ">= ?1") ", " COUNT("state = "
+                                                                                                "'current' "
+                                                                                                "AND "
+                                                                                                "not_after "
+                                                                                                "BETWEEN ?1 "
+                                                                                                "AND ?2") ","
+                                                                                                          " " COUNT("state = 'superseded'") ", " COUNT("state = 'held'") ", " COUNT("state = "
+                                                                                                                                                                                    "'revoked'") ","
+                                                                                                                                                                                                 " " COUNT(
+                                                                                                                                                                                                     "state = 'foreign'") ", (SELECT count(*) FROM certificate WHERE " DB_UNFINISHED
+                                                                                                                                                                                                                          ")"
+                                                                                                                                                                                                                          ", (SELECT coalesce(sum(rows), 0) FROM (SELECT max(seq) AS rows FROM audit GROUP BY chain))",
+                       &s, "ii", now, now + renew_window);
     if (r == 0)
         r = db_step(db, s);
     if (r <= 0)
         return r < 0 ? r : pc_fail(PC_EFAIL, "ledger %s: nothing to count", db->path);
-    size_t *const fields[] = {&ret->current, &ret->valid,   &ret->expiring,   &ret->superseded,
-                              &ret->held,    &ret->revoked, &ret->unfinished, &ret->audit};
+    size_t *const fields[] = {&ret->current, &ret->valid,   &ret->expiring,   &ret->superseded, &ret->held,
+                              &ret->revoked, &ret->foreign, &ret->unfinished, &ret->audit};
     for (int i = 0; i < (int)(sizeof fields / sizeof *fields); i++)
         *fields[i] = (size_t)sqlite3_column_int64(s, i);
     return 0;

@@ -1,13 +1,6 @@
-/* The tables, and the rules that they enforce by themselves. Versions only ever get added at the end. */
-#include "src/ca/sqlite/sqlite.h"
-
-#include <assert.h>
-#include <stdio.h>
-
-#include "src/base/error.h"
-
-#define APPLICATION_ID                                                                                       \
-    0x70634c31 /* "pcL1", so that file(1) and we can tell a ledger from any other database */
+/* The tables of LEDGER_SCHEMA, and the rules that they enforce by themselves. How an older ledger becomes
+ * such a one: migrate.c. */
+#include "src/ca/sqlite/schema.h"
 
 static const char tables_issuer[] =
     "CREATE TABLE ledger ("
@@ -16,23 +9,46 @@ static const char tables_issuer[] =
     ") STRICT;"
     "CREATE TABLE issuer ("
     "  id INTEGER PRIMARY KEY,"
-    "  state TEXT NOT NULL CHECK (state IN ('planned', 'active')),"
+    "  state TEXT NOT NULL CHECK (state IN ('planned', 'active', 'foreign')),"
     "  subject TEXT NOT NULL CHECK (subject <> ''),"
-    "  key_type TEXT NOT NULL,"
-    "  key_label TEXT NOT NULL,"
-    "  key_id BLOB NOT NULL UNIQUE CHECK (length(key_id) BETWEEN 1 AND 64),"
-    "  token_serial TEXT NOT NULL,"
-    "  days INTEGER NOT NULL CHECK (days > 0),"
+    "  key_type TEXT,"
+    "  key_label TEXT,"
+    "  key_id BLOB UNIQUE CHECK (length(key_id) BETWEEN 1 AND 64),"
+    "  token_serial TEXT,"
+    "  days INTEGER CHECK (days > 0),"
     "  planned_at INTEGER NOT NULL,"
     "  certificate INTEGER REFERENCES certificate (id),"
-    "  CHECK ((state = 'active') = (certificate IS NOT NULL))"
+    "  CHECK (state <> 'planned' OR certificate IS NULL),"
+    "  CHECK (state <> 'active' OR certificate IS NOT NULL),"
+    /* The key of a foreign one is elsewhere. */
+    "  CHECK ((state = 'foreign') = (key_type IS NULL)),"
+    "  CHECK ((state = 'foreign') = (key_label IS NULL)),"
+    "  CHECK ((state = 'foreign') = (key_id IS NULL)),"
+    "  CHECK ((state = 'foreign') = (token_serial IS NULL)),"
+    "  CHECK ((state = 'foreign') = (days IS NULL))"
     ") STRICT;"
-    "CREATE UNIQUE INDEX issuer_one ON issuer (state);"
+    "CREATE UNIQUE INDEX issuer_one ON issuer (state) WHERE state <> 'foreign';"
     /* A key belongs to the first subject that it was certified for, for ever. */
     "CREATE TABLE key ("
-    "  sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),"
+    "  id INTEGER PRIMARY KEY,"
+    "  sha256 BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32),"
     "  subject TEXT NOT NULL CHECK (subject <> '')"
-    ") STRICT, WITHOUT ROWID;";
+    ") STRICT;"
+    /* Other keys of ours in the token. */
+    "CREATE TABLE token_key ("
+    "  id INTEGER PRIMARY KEY,"
+    "  role TEXT NOT NULL CHECK (role IN ('audit', 'jwt')),"
+    "  state TEXT NOT NULL CHECK (state IN ('planned', 'active', 'retired')),"
+    "  key_type TEXT NOT NULL,"
+    "  label TEXT NOT NULL CHECK (label <> ''),"
+    "  key_id BLOB NOT NULL UNIQUE CHECK (length(key_id) BETWEEN 1 AND 64),"
+    "  sha256 BLOB UNIQUE CHECK (length(sha256) = 32),"
+    "  certificate INTEGER REFERENCES certificate (id),"
+    "  planned_at INTEGER NOT NULL,"
+    "  CHECK (state <> 'planned' OR (sha256 IS NULL AND certificate IS NULL)),"
+    "  CHECK (state <> 'active' OR sha256 IS NOT NULL)"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX token_key_planned ON token_key (role) WHERE state = 'planned';";
 
 static const char tables_certificate[] =
     "CREATE TABLE certificate ("
@@ -41,9 +57,10 @@ static const char tables_certificate[] =
     "  serial BLOB NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),"
     "  profile TEXT NOT NULL CHECK (length(profile) BETWEEN 1 AND 15),"
     "  subject TEXT NOT NULL CHECK (length(subject) BETWEEN 1 AND 255),"
-    "  key BLOB NOT NULL REFERENCES key (sha256),"
-    "  state TEXT NOT NULL"
-    "    CHECK (state IN ('reserved', 'signing', 'current', 'superseded', 'held', 'revoked', 'void')),"
+    "  key INTEGER NOT NULL REFERENCES key (id),"
+    "  state TEXT NOT NULL CHECK (state IN ('reserved', 'signing', 'current', 'superseded', 'held',"
+    "    'revoked', 'void', 'foreign')),"
+    "  origin TEXT NOT NULL DEFAULT 'issued' CHECK (origin IN ('issued', 'imported', 'incident')),"
     "  owner INTEGER CHECK (owner IS NULL OR state IN ('reserved', 'signing')),"
     "  predecessor INTEGER REFERENCES certificate (id) CHECK (predecessor <> id),"
     "  not_before INTEGER NOT NULL,"
@@ -53,26 +70,37 @@ static const char tables_certificate[] =
     "  sha256 BLOB CHECK (length(sha256) = 32),"
     "  revoke_after INTEGER,"
     "  revoked_at INTEGER,"
+    "  invalid_since INTEGER CHECK (invalid_since IS NULL OR revoked_at IS NOT NULL),"
     "  reason INTEGER CHECK (reason BETWEEN 0 AND 10 AND reason NOT IN (7, 8)),"
     "  listed_from INTEGER CHECK (listed_from > 0),"
+    "  unlisted_from INTEGER CHECK (unlisted_from > 0),"
     "  condemned INTEGER NOT NULL DEFAULT 0 CHECK (condemned IN (0, 1)),"
     "  UNIQUE (issuer, serial),"
     "  CHECK ((issued_at IS NULL) = (state IN ('reserved', 'signing', 'void'))),"
     "  CHECK ((issued_at IS NULL) = (sha256 IS NULL)),"
+    "  CHECK (state <> 'foreign' OR origin = 'imported'),"
+    "  CHECK (origin <> 'imported' OR state IN ('foreign', 'held', 'revoked')),"
+    "  CHECK (origin <> 'incident' OR state = 'revoked'),"
     "  CHECK (state <> 'superseded' OR revoke_after IS NOT NULL),"
+    "  CHECK (state <> 'held' OR reason = 6),"
     "  CHECK (condemned = 0 OR state IN ('reserved', 'signing', 'void')),"
     "  CHECK ((listed_from IS NULL) = (revoked_at IS NULL)),"
     "  CHECK ((listed_from IS NULL) = (reason IS NULL)),"
     "  CHECK (listed_from IS NULL OR state IN ('held', 'revoked', 'void')),"
     "  CHECK (listed_from IS NOT NULL OR state NOT IN ('held', 'revoked'))"
     ") STRICT;"
-    "CREATE UNIQUE INDEX certificate_current ON certificate (subject, profile) WHERE state = 'current';"
-    "CREATE UNIQUE INDEX certificate_unfinished ON certificate (subject, profile)"
-    "  WHERE state IN ('reserved', 'signing');"
-    "CREATE INDEX certificate_subject ON certificate (subject);"
+    /* Three indexes that share the rows among them: together they find a subject, and a row costs one entry.
+     */
+    "CREATE UNIQUE INDEX certificate_current ON certificate (subject, profile) WHERE " DB_CURRENT ";"
+    "CREATE UNIQUE INDEX certificate_unfinished ON certificate (subject, profile) WHERE " DB_UNFINISHED ";"
+    "CREATE INDEX certificate_past ON certificate (subject, profile) WHERE " DB_PAST ";"
     "CREATE INDEX certificate_key ON certificate (key);"
+    "CREATE INDEX certificate_ends ON certificate (state, not_after) WHERE " DB_FINISHED ";"
     "CREATE INDEX certificate_overlap ON certificate (revoke_after) WHERE state = 'superseded';"
-    "CREATE INDEX certificate_listed ON certificate (issuer, not_after) WHERE listed_from IS NOT NULL;"
+    "CREATE INDEX certificate_listed ON certificate (issuer, listed_from, not_after)"
+    "  WHERE listed_from IS NOT NULL;"
+    "CREATE INDEX certificate_unlisted ON certificate (issuer, unlisted_from)"
+    "  WHERE unlisted_from IS NOT NULL;"
     /* Apart from the row, so that lists do not read them. */
     "CREATE TABLE body ("
     "  certificate INTEGER PRIMARY KEY REFERENCES certificate (id),"
@@ -80,74 +108,6 @@ static const char tables_certificate[] =
     "  der BLOB,"
     "  CHECK ((tbs IS NULL) <> (der IS NULL))"
     ") STRICT;";
-
-/* BEFORE INSERT and BEFORE UPDATE also stop OR REPLACE, which deletes rows without asking delete triggers. */
-static const char rules_certificate[] =
-    "CREATE TRIGGER certificate_new BEFORE INSERT ON certificate BEGIN"
-    "  SELECT RAISE(ABORT, 'a row starts as reserved') WHERE NEW.state <> 'reserved';"
-    "  SELECT RAISE(ABORT, 'rows are never replaced')"
-    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE id = NEW.id);"
-    "  SELECT RAISE(ABORT, 'UNIQUE: issuer and serial')"
-    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE issuer = NEW.issuer AND serial = NEW.serial);"
-    "  SELECT RAISE(ABORT, 'UNIQUE: one reservation a subject and profile')"
-    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE subject = NEW.subject AND profile = NEW.profile"
-    "      AND state IN ('reserved', 'signing'));"
-    "  SELECT RAISE(ABORT, 'the key belongs to another subject')"
-    "    WHERE (SELECT subject FROM key WHERE sha256 = NEW.key) <> NEW.subject;"
-    "END;"
-    "CREATE TRIGGER certificate_fixed"
-    "  BEFORE UPDATE OF id, issuer, serial, profile, subject, key, predecessor, not_before, not_after, "
-    "reserved_at"
-    "  ON certificate BEGIN SELECT RAISE(ABORT, 'what a row is about never changes'); END;"
-    "CREATE TRIGGER certificate_state BEFORE UPDATE OF state ON certificate BEGIN"
-    "  SELECT RAISE(ABORT, 'state transition not allowed') WHERE OLD.state || '>' || NEW.state NOT IN ("
-    "    'reserved>signing', 'reserved>void', 'signing>current', 'signing>void', 'current>superseded',"
-    "    'current>held', 'current>revoked', 'superseded>held', 'superseded>revoked', 'held>current',"
-    "    'held>superseded', 'held>revoked');"
-    "  SELECT RAISE(ABORT, 'no to-be-signed bytes on record') WHERE NEW.state = 'signing'"
-    "    AND NOT EXISTS (SELECT 1 FROM body WHERE certificate = NEW.id AND tbs IS NOT NULL);"
-    "  SELECT RAISE(ABORT, 'no certificate on record') WHERE NEW.state = 'current'"
-    "    AND NOT EXISTS (SELECT 1 FROM body WHERE certificate = NEW.id AND der IS NOT NULL);"
-    "  SELECT RAISE(ABORT, 'UNIQUE: one current certificate a subject and profile') WHERE NEW.state = "
-    "'current'"
-    "    AND EXISTS (SELECT 1 FROM certificate WHERE subject = NEW.subject AND profile = NEW.profile"
-    "      AND state = 'current');"
-    "  SELECT RAISE(ABORT, 'a void row that may have been signed must be listed') WHERE NEW.state = 'void'"
-    "    AND NEW.listed_from IS NULL AND EXISTS (SELECT 1 FROM body WHERE certificate = NEW.id);"
-    "END;"
-    "CREATE TRIGGER certificate_final BEFORE UPDATE ON certificate WHEN OLD.state IN ('revoked', 'void')"
-    "  BEGIN SELECT RAISE(ABORT, 'a revoked or void row never changes'); END;"
-    "CREATE TRIGGER certificate_issued BEFORE UPDATE OF issued_at, sha256 ON certificate"
-    "  WHEN OLD.issued_at IS NOT NULL BEGIN SELECT RAISE(ABORT, 'an issued certificate never changes'); END;"
-    "CREATE TRIGGER certificate_kept BEFORE DELETE ON certificate"
-    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
-    "CREATE TRIGGER body_new BEFORE INSERT ON body BEGIN"
-    "  SELECT RAISE(ABORT, 'bytes are recorded once, on a reservation') WHERE NEW.tbs IS NULL"
-    "    OR EXISTS (SELECT 1 FROM body WHERE certificate = NEW.certificate)"
-    "    OR (SELECT state FROM certificate WHERE id = NEW.certificate) <> 'reserved';"
-    "END;"
-    "CREATE TRIGGER body_signed BEFORE UPDATE ON body WHEN OLD.der IS NOT NULL OR NEW.der IS NULL"
-    "  OR NEW.certificate <> OLD.certificate"
-    "  OR (SELECT state FROM certificate WHERE id = NEW.certificate) <> 'signing'"
-    "  BEGIN SELECT RAISE(ABORT, 'recorded bytes never change'); END;"
-    "CREATE TRIGGER body_kept BEFORE DELETE ON body BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
-    "CREATE TRIGGER key_new BEFORE INSERT ON key"
-    "  WHEN EXISTS (SELECT 1 FROM key WHERE sha256 = NEW.sha256)"
-    "  BEGIN SELECT RAISE(ABORT, 'UNIQUE: the key is known'); END;"
-    "CREATE TRIGGER key_fixed BEFORE UPDATE ON key"
-    "  BEGIN SELECT RAISE(ABORT, 'a key belongs to its first subject'); END;"
-    "CREATE TRIGGER key_kept BEFORE DELETE ON key BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
-
-static const char rules_issuer[] =
-    "CREATE TRIGGER issuer_new BEFORE INSERT ON issuer WHEN NEW.state <> 'planned'"
-    "  OR EXISTS (SELECT 1 FROM issuer WHERE id = NEW.id OR state = 'planned' OR key_id = NEW.key_id)"
-    "  BEGIN SELECT RAISE(ABORT, 'an issuer starts as the only planned one'); END;"
-    "CREATE TRIGGER issuer_fixed BEFORE UPDATE ON issuer WHEN OLD.state = 'active' OR NEW.id <> OLD.id"
-    "  OR NEW.key_id <> OLD.key_id OR NEW.token_serial <> OLD.token_serial OR NEW.key_label <> OLD.key_label"
-    "  OR (NEW.state = 'active' AND EXISTS (SELECT 1 FROM issuer WHERE state = 'active'))"
-    "  BEGIN SELECT RAISE(ABORT, 'an issuer never changes'); END;"
-    "CREATE TRIGGER issuer_kept BEFORE DELETE ON issuer BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); "
-    "END;";
 
 static const char tables_crl[] =
     "CREATE TABLE crl ("
@@ -157,113 +117,257 @@ static const char tables_crl[] =
     "  this_update INTEGER NOT NULL,"
     "  next_update INTEGER NOT NULL CHECK (next_update > this_update),"
     "  entries INTEGER NOT NULL CHECK (entries >= 0),"
+    "  adopted INTEGER NOT NULL DEFAULT 0 CHECK (adopted IN (0, 1)),"
     "  tbs BLOB,"
     "  der BLOB,"
+    "  sha256 BLOB CHECK (length(sha256) = 32),"
     "  UNIQUE (issuer, number),"
-    "  CHECK ((tbs IS NULL) <> (der IS NULL))"
+    "  CHECK ((tbs IS NULL) <> (der IS NULL)),"
+    "  CHECK ((sha256 IS NULL) = (der IS NULL))"
     ") STRICT;"
-    "CREATE TRIGGER crl_new BEFORE INSERT ON crl WHEN NEW.der IS NOT NULL"
-    "  OR EXISTS (SELECT 1 FROM crl WHERE id = NEW.id OR (issuer = NEW.issuer"
-    "    AND (number >= NEW.number OR this_update >= NEW.this_update)))"
-    "  BEGIN SELECT RAISE(ABORT, 'CRL number and thisUpdate never go back'); END;"
-    "CREATE TRIGGER crl_fixed BEFORE UPDATE ON crl WHEN OLD.der IS NOT NULL OR NEW.der IS NULL"
-    "  OR NEW.id <> OLD.id OR NEW.issuer <> OLD.issuer OR NEW.number <> OLD.number"
-    "  OR NEW.this_update <> OLD.this_update OR NEW.next_update <> OLD.next_update OR NEW.entries <> "
-    "OLD.entries"
-    "  BEGIN SELECT RAISE(ABORT, 'a CRL never changes'); END;"
-    "CREATE TRIGGER crl_kept BEFORE DELETE ON crl BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
+    /* Someone took it upon them that thisUpdate goes back, behind the CRL of that number. */
+    "CREATE TABLE pardon ("
+    "  id INTEGER PRIMARY KEY,"
+    "  issuer INTEGER NOT NULL REFERENCES issuer (id),"
+    "  number INTEGER NOT NULL CHECK (number > 0),"
+    "  at INTEGER NOT NULL,"
+    "  UNIQUE (issuer, number)"
+    ") STRICT;"
+    /* Revocations without a certificate on record. */
+    "CREATE TABLE orphan ("
+    "  id INTEGER PRIMARY KEY,"
+    "  issuer INTEGER NOT NULL REFERENCES issuer (id),"
+    "  serial BLOB NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),"
+    "  revoked_at INTEGER NOT NULL,"
+    "  invalid_since INTEGER,"
+    "  reason INTEGER NOT NULL CHECK (reason BETWEEN 0 AND 10 AND reason NOT IN (7, 8)),"
+    "  UNIQUE (issuer, serial)"
+    ") STRICT;"
+    "CREATE TABLE publication ("
+    "  id INTEGER PRIMARY KEY,"
+    "  at INTEGER NOT NULL,"
+    "  dir TEXT NOT NULL CHECK (dir <> ''),"
+    "  crl_number INTEGER NOT NULL CHECK (crl_number >= 0),"
+    "  crl_sha256 BLOB NOT NULL CHECK (length(crl_sha256) = 32),"
+    "  ca_sha256 BLOB NOT NULL CHECK (length(ca_sha256) = 32)"
+    ") STRICT;"
+    "CREATE INDEX publication_dir ON publication (dir);";
 
 static const char tables_audit[] =
     "CREATE TABLE audit ("
     "  id INTEGER PRIMARY KEY,"
     "  chain TEXT NOT NULL,"
     "  seq INTEGER NOT NULL CHECK (seq > 0),"
+    "  certificate INTEGER REFERENCES certificate (id),"
     "  line TEXT NOT NULL,"
     "  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),"
     "  UNIQUE (chain, seq)"
     ") STRICT;"
+    "CREATE INDEX audit_certificate ON audit (certificate) WHERE certificate IS NOT NULL;"
+    "CREATE TABLE checkpoint ("
+    "  id INTEGER PRIMARY KEY,"
+    "  chain TEXT NOT NULL,"
+    "  seq INTEGER NOT NULL,"
+    "  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),"
+    "  at INTEGER NOT NULL,"
+    "  shipped_at INTEGER,"
+    "  statement BLOB NOT NULL,"
+    "  cms BLOB NOT NULL,"
+    "  FOREIGN KEY (chain, seq) REFERENCES audit (chain, seq)"
+    ") STRICT;";
+
+/* BEFORE INSERT and BEFORE UPDATE also stop OR REPLACE, which deletes rows without asking delete triggers. */
+static const char rules_certificate[] =
+    "CREATE TRIGGER certificate_new BEFORE INSERT ON certificate BEGIN"
+    "  SELECT RAISE(ABORT, 'rows are never replaced')"
+    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE id = NEW.id);"
+    "  SELECT RAISE(ABORT, 'UNIQUE: issuer and serial')"
+    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE issuer = NEW.issuer AND serial = NEW.serial);"
+    "END;"
+    "CREATE TRIGGER certificate_reserved BEFORE INSERT ON certificate WHEN NEW.origin = 'issued' BEGIN"
+    "  SELECT RAISE(ABORT, 'a row of ours starts as reserved') WHERE NEW.state <> 'reserved';"
+    "  SELECT RAISE(ABORT, 'the issuer is foreign')"
+    "    WHERE (SELECT state FROM issuer WHERE id = NEW.issuer) = 'foreign';"
+    "  SELECT RAISE(ABORT, 'UNIQUE: one reservation a subject and profile')"
+    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE subject = NEW.subject AND profile = NEW.profile"
+    "      AND " DB_UNFINISHED ");"
+    "  SELECT RAISE(ABORT, 'the key belongs to another subject')"
+    "    WHERE (SELECT subject FROM key WHERE id = NEW.key) <> NEW.subject;"
+    "  SELECT RAISE(ABORT, 'the serial is revoked')"
+    "    WHERE EXISTS (SELECT 1 FROM orphan WHERE issuer = NEW.issuer AND serial = NEW.serial);"
+    "END;"
+    "CREATE TRIGGER certificate_recorded BEFORE INSERT ON certificate WHEN NEW.origin <> 'issued' BEGIN"
+    "  SELECT RAISE(ABORT, 'imported is what a foreign issuer made, and nothing else')"
+    "    WHERE (NEW.origin = 'imported')"
+    "      <> ((SELECT state FROM issuer WHERE id = NEW.issuer) = 'foreign');"
+    "  SELECT RAISE(ABORT, 'the serial is revoked') WHERE NEW.state <> 'revoked'"
+    "    AND EXISTS (SELECT 1 FROM orphan WHERE issuer = NEW.issuer AND serial = NEW.serial);"
+    "END;"
+    "CREATE TRIGGER certificate_fixed BEFORE UPDATE OF id, issuer, serial, profile, subject, key, origin,"
+    "  predecessor, not_before, not_after, reserved_at"
+    "  ON certificate BEGIN SELECT RAISE(ABORT, 'what a row is about never changes'); END;"
+    "CREATE TRIGGER certificate_kept BEFORE DELETE ON certificate"
+    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
+
+static const char rules_state[] =
+    "CREATE TRIGGER certificate_state BEFORE UPDATE OF state ON certificate BEGIN"
+    "  SELECT RAISE(ABORT, 'state transition not allowed') WHERE OLD.state || '>' || NEW.state NOT IN ("
+    "    'reserved>signing', 'reserved>void', 'signing>current', 'signing>void', 'current>superseded',"
+    "    'current>held', 'current>revoked', 'superseded>held', 'superseded>revoked', 'held>current',"
+    "    'held>superseded', 'held>revoked', 'foreign>held', 'foreign>revoked', 'held>foreign');"
+    "END;"
+    "CREATE TRIGGER certificate_signing BEFORE UPDATE OF state ON certificate WHEN NEW.state = 'signing'"
+    "  AND NOT EXISTS (SELECT 1 FROM body WHERE certificate = NEW.id AND tbs IS NOT NULL)"
+    "  BEGIN SELECT RAISE(ABORT, 'no to-be-signed bytes on record'); END;"
+    "CREATE TRIGGER certificate_made BEFORE UPDATE OF state ON certificate WHEN NEW.state = 'current' BEGIN"
+    "  SELECT RAISE(ABORT, 'no certificate on record')"
+    "    WHERE NOT EXISTS (SELECT 1 FROM body WHERE certificate = NEW.id AND der IS NOT NULL);"
+    "  SELECT RAISE(ABORT, 'UNIQUE: one current certificate a subject and profile')"
+    "    WHERE EXISTS (SELECT 1 FROM certificate WHERE subject = NEW.subject AND profile = NEW.profile"
+    "      AND " DB_CURRENT ");"
+    "END;"
+    "CREATE TRIGGER certificate_void BEFORE UPDATE OF state ON certificate WHEN NEW.state = 'void'"
+    "  AND NEW.listed_from IS NULL AND EXISTS (SELECT 1 FROM body WHERE certificate = NEW.id)"
+    "  BEGIN SELECT RAISE(ABORT, 'a void row that may have been signed must be listed'); END;"
+    "CREATE TRIGGER certificate_released BEFORE UPDATE OF state ON certificate WHEN OLD.state = 'held'"
+    "  AND NEW.state <> 'revoked' BEGIN"
+    "  SELECT RAISE(ABORT, 'a release returns to where the row was, and says from which CRL on')"
+    "    WHERE NEW.unlisted_from IS NULL OR NEW.unlisted_from < OLD.listed_from OR NEW.state <>"
+    "      CASE WHEN OLD.origin = 'imported' THEN 'foreign'"
+    "           WHEN OLD.revoke_after IS NOT NULL THEN 'superseded' ELSE 'current' END;"
+    "END;"
+    "CREATE TRIGGER certificate_listing BEFORE UPDATE OF listed_from, unlisted_from ON certificate"
+    "  WHEN NEW.listed_from < OLD.listed_from OR NEW.unlisted_from < OLD.unlisted_from"
+    "    OR (NEW.listed_from IS NULL AND OLD.listed_from IS NOT NULL AND NEW.unlisted_from IS NULL)"
+    "    OR (NEW.unlisted_from IS NULL AND OLD.unlisted_from IS NOT NULL)"
+    "  BEGIN SELECT RAISE(ABORT, 'CRL numbers never go back'); END;"
+    "CREATE TRIGGER certificate_final BEFORE UPDATE ON certificate WHEN OLD.state IN ('revoked', 'void')"
+    "  BEGIN SELECT RAISE(ABORT, 'a revoked or void row never changes'); END;"
+    "CREATE TRIGGER certificate_issued BEFORE UPDATE OF issued_at, sha256 ON certificate"
+    "  WHEN OLD.issued_at IS NOT NULL BEGIN SELECT RAISE(ABORT, 'an issued certificate never changes'); END;";
+
+static const char rules_body[] =
+    "CREATE TRIGGER body_new BEFORE INSERT ON body BEGIN"
+    "  SELECT RAISE(ABORT, 'bytes are recorded once')"
+    "    WHERE EXISTS (SELECT 1 FROM body WHERE certificate = NEW.certificate);"
+    "  SELECT RAISE(ABORT, 'what is to be signed belongs to a reservation, what was made elsewhere to none')"
+    "    FROM certificate WHERE id = NEW.certificate"
+    "    AND CASE origin WHEN 'issued' THEN NEW.tbs IS NULL OR state <> 'reserved' ELSE NEW.der IS NULL END;"
+    "END;"
+    "CREATE TRIGGER body_signed BEFORE UPDATE ON body WHEN OLD.der IS NOT NULL OR NEW.der IS NULL"
+    "  OR NEW.certificate <> OLD.certificate"
+    "  OR (SELECT state FROM certificate WHERE id = NEW.certificate) <> 'signing'"
+    "  BEGIN SELECT RAISE(ABORT, 'recorded bytes never change'); END;"
+    "CREATE TRIGGER body_kept BEFORE DELETE ON body BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
+    "CREATE TRIGGER key_new BEFORE INSERT ON key"
+    "  WHEN EXISTS (SELECT 1 FROM key WHERE id = NEW.id OR sha256 = NEW.sha256)"
+    "  BEGIN SELECT RAISE(ABORT, 'UNIQUE: the key is known'); END;"
+    "CREATE TRIGGER key_fixed BEFORE UPDATE ON key"
+    "  BEGIN SELECT RAISE(ABORT, 'a key belongs to its first subject'); END;"
+    "CREATE TRIGGER key_kept BEFORE DELETE ON key BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
+
+static const char rules_issuer[] =
+    "CREATE TRIGGER ledger_new BEFORE INSERT ON ledger WHEN EXISTS (SELECT 1 FROM ledger)"
+    "  BEGIN SELECT RAISE(ABORT, 'a ledger has one name'); END;"
+    "CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger"
+    "  BEGIN SELECT RAISE(ABORT, 'a ledger keeps its name'); END;"
+    "CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger"
+    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
+    "CREATE TRIGGER issuer_new BEFORE INSERT ON issuer WHEN NEW.state = 'active'"
+    "  OR EXISTS (SELECT 1 FROM issuer WHERE id = NEW.id OR key_id = NEW.key_id"
+    "    OR (state = 'planned' AND NEW.state = 'planned'))"
+    "  OR EXISTS (SELECT 1 FROM token_key WHERE key_id = NEW.key_id)"
+    "  BEGIN SELECT RAISE(ABORT, 'an issuer starts as the only planned one, or as a foreign one'); END;"
+    "CREATE TRIGGER issuer_fixed BEFORE UPDATE ON issuer WHEN OLD.certificate IS NOT NULL"
+    "  OR NEW.id <> OLD.id OR NEW.key_id IS NOT OLD.key_id OR NEW.token_serial IS NOT OLD.token_serial"
+    "  OR NEW.key_label IS NOT OLD.key_label OR NEW.planned_at <> OLD.planned_at"
+    "  OR (OLD.state = 'foreign' AND (NEW.state <> 'foreign' OR NEW.subject <> OLD.subject))"
+    "  OR (NEW.state = 'foreign' AND OLD.state <> 'foreign')"
+    "  OR (NEW.state = 'active' AND EXISTS (SELECT 1 FROM issuer WHERE state = 'active'))"
+    "  BEGIN SELECT RAISE(ABORT, 'an issuer never changes'); END;"
+    "CREATE TRIGGER issuer_kept BEFORE DELETE ON issuer"
+    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
+    "CREATE TRIGGER token_key_new BEFORE INSERT ON token_key WHEN NEW.state <> 'planned'"
+    "  OR EXISTS (SELECT 1 FROM token_key WHERE id = NEW.id OR key_id = NEW.key_id"
+    "    OR (role = NEW.role AND state = 'planned'))"
+    "  OR EXISTS (SELECT 1 FROM issuer WHERE key_id = NEW.key_id)"
+    "  BEGIN SELECT RAISE(ABORT, 'a key starts as the only planned one of its role'); END;"
+    "CREATE TRIGGER token_key_fixed BEFORE UPDATE ON token_key WHEN NEW.id <> OLD.id OR NEW.role <> OLD.role"
+    "  OR NEW.key_type <> OLD.key_type OR NEW.label <> OLD.label OR NEW.key_id <> OLD.key_id"
+    "  OR NEW.planned_at <> OLD.planned_at"
+    "  OR OLD.state || '>' || NEW.state NOT IN ('planned>active', 'planned>retired', 'active>retired')"
+    "  OR (OLD.state = 'active' AND (NEW.sha256 IS NOT OLD.sha256"
+    "    OR NEW.certificate IS NOT OLD.certificate))"
+    "  OR EXISTS (SELECT 1 FROM token_key WHERE sha256 = NEW.sha256 AND id <> OLD.id)"
+    "  BEGIN SELECT RAISE(ABORT, 'what a key is never changes'); END;"
+    "CREATE TRIGGER token_key_kept BEFORE DELETE ON token_key"
+    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
+
+static const char rules_crl[] =
+    "CREATE TRIGGER crl_new BEFORE INSERT ON crl BEGIN"
+    "  SELECT RAISE(ABORT, 'a CRL of ours starts with its to-be-signed bytes')"
+    "    WHERE (NEW.der IS NOT NULL) <> NEW.adopted;"
+    "  SELECT RAISE(ABORT, 'CRL number and thisUpdate never go back') WHERE"
+    "    EXISTS (SELECT 1 FROM crl WHERE id = NEW.id)"
+    "    OR NEW.number <= (SELECT max(number) FROM crl WHERE issuer = NEW.issuer)"
+    "    OR NEW.this_update <= (SELECT this_update FROM crl WHERE issuer = NEW.issuer AND number >"
+    "      (SELECT coalesce(max(number), 0) FROM pardon WHERE issuer = NEW.issuer)"
+    "      ORDER BY number DESC LIMIT 1);"
+    "END;"
+    "CREATE TRIGGER crl_fixed BEFORE UPDATE ON crl WHEN OLD.der IS NOT NULL OR NEW.der IS NULL"
+    "  OR NEW.id <> OLD.id OR NEW.issuer <> OLD.issuer OR NEW.number <> OLD.number"
+    "  OR NEW.this_update <> OLD.this_update OR NEW.next_update <> OLD.next_update"
+    "  OR NEW.entries <> OLD.entries OR NEW.adopted <> OLD.adopted"
+    "  BEGIN SELECT RAISE(ABORT, 'a CRL never changes'); END;"
+    "CREATE TRIGGER crl_kept BEFORE DELETE ON crl BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
+    "CREATE TRIGGER pardon_new BEFORE INSERT ON pardon WHEN EXISTS (SELECT 1 FROM pardon WHERE id = NEW.id)"
+    "  OR NEW.number <= (SELECT max(number) FROM pardon WHERE issuer = NEW.issuer)"
+    "  OR NEW.number > coalesce((SELECT max(number) FROM crl WHERE issuer = NEW.issuer), 0)"
+    "  BEGIN SELECT RAISE(ABORT, 'a pardon is for a CRL on record, and given once'); END;"
+    "CREATE TRIGGER orphan_new BEFORE INSERT ON orphan WHEN"
+    "  EXISTS (SELECT 1 FROM orphan WHERE id = NEW.id OR (issuer = NEW.issuer AND serial = NEW.serial))"
+    "  OR EXISTS (SELECT 1 FROM certificate WHERE issuer = NEW.issuer AND serial = NEW.serial)"
+    "  BEGIN SELECT RAISE(ABORT, 'the serial is on record'); END;" DB_APPEND_ONLY("pardon")
+        DB_APPEND_ONLY("orphan")
+            DB_APPEND_ONLY("publication") "CREATE TRIGGER publication_new BEFORE INSERT ON publication"
+                                          "  WHEN EXISTS (SELECT 1 FROM publication WHERE id = NEW.id)"
+                                          "  BEGIN SELECT RAISE(ABORT, 'rows are never replaced'); END;";
+
+static const char rules_audit[] =
     "CREATE TRIGGER audit_new BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)"
     "  OR NEW.seq <> 1 + (SELECT coalesce(max(seq), 0) FROM audit WHERE chain = NEW.chain)"
-    "  BEGIN SELECT RAISE(ABORT, 'audit rows are only appended'); END;"
-    "CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit"
-    "  BEGIN SELECT RAISE(ABORT, 'audit rows never change'); END;"
-    "CREATE TRIGGER audit_kept BEFORE DELETE ON audit"
-    "  BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;";
+    "  BEGIN SELECT RAISE(ABORT, 'audit rows are only appended'); END;" DB_APPEND_ONLY(
+        "audit") "CREATE TRIGGER checkpoint_new BEFORE INSERT ON checkpoint WHEN NEW.shipped_at IS NOT NULL"
+                 "  OR EXISTS (SELECT 1 FROM checkpoint WHERE id = NEW.id)"
+                 "  OR NOT EXISTS (SELECT 1 FROM audit WHERE chain = NEW.chain AND seq = NEW.seq AND sha256 "
+                 "= NEW.sha256)"
+                 "  BEGIN SELECT RAISE(ABORT, 'a checkpoint is of an audit row on record'); END;"
+                 "CREATE TRIGGER checkpoint_fixed BEFORE UPDATE ON checkpoint WHEN OLD.shipped_at IS NOT NULL"
+                 "  OR NEW.id <> OLD.id OR NEW.chain <> OLD.chain OR NEW.seq <> OLD.seq OR NEW.sha256 <> "
+                 "OLD.sha256"
+                 "  OR NEW.at <> OLD.at OR NEW.statement <> OLD.statement OR NEW.cms <> OLD.cms"
+                 "  BEGIN SELECT RAISE(ABORT, 'a checkpoint is shipped once, and never changes'); END;"
+                 "CREATE TRIGGER checkpoint_kept BEFORE DELETE ON checkpoint"
+                 "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
 
-static const char *const first_version[] = {
-    tables_issuer, tables_certificate, rules_certificate, rules_issuer, tables_crl, tables_audit,
-};
+static const char *const tables[] = {tables_issuer, tables_certificate, tables_crl, tables_audit};
+static const char *const rules[] = {rules_certificate, rules_state, rules_body,
+                                    rules_issuer,      rules_crl,   rules_audit};
 
-/* [n] brings a ledger of version n to version n + 1. */
-static const struct migration {
-    const char *const *sql;
-    size_t count;
-} migrations[] = {
-    [0] = {first_version, sizeof first_version / sizeof *first_version},
-};
-static_assert(sizeof migrations / sizeof *migrations == LEDGER_SCHEMA, "a migration for each version");
-
-static int pragma_number(struct db *db, const char *sql, int64_t *ret)
+static int execute(struct db *db, const char *const *sql, size_t count)
 {
-    sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
-    int r = db_prepare(db, sql, &s, "");
-    if (r < 0)
-        return r;
-    r = db_step(db, s);
-    if (r < 0)
-        return r;
-    *ret = r ? sqlite3_column_int64(s, 0) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (sqlite3_exec(db->handle, sql[i], NULL, NULL, NULL) != SQLITE_OK)
+            return db_fail(db, "making its tables");
     return 0;
 }
 
-static int migrate(struct db *db, size_t from, const char *chain)
+int db_make_tables(struct db *db)
 {
-    for (size_t v = from; v < LEDGER_SCHEMA; v++)
-        for (size_t i = 0; i < migrations[v].count; i++)
-            if (sqlite3_exec(db->handle, migrations[v].sql[i], NULL, NULL, NULL) != SQLITE_OK)
-                return db_fail(db, "making its tables");
-    if (from == 0) {
-        int r = db_run(db, "INSERT INTO ledger (one, chain) VALUES (1, ?)", "t", chain);
-        if (r < 0)
-            return r;
-    }
-    char text[96];
-    snprintf(text, sizeof text, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
-             LEDGER_SCHEMA);
-    if (sqlite3_exec(db->handle, text, NULL, NULL, NULL) != SQLITE_OK)
-        return db_fail(db, "writing its version");
-    return 0;
+    return execute(db, tables, sizeof tables / sizeof *tables);
 }
 
-int db_schema_ensure(struct db *db, const char *chain)
+int db_make_rules(struct db *db)
 {
-    int64_t version = 0, application = 0, objects = 0;
-    int r = pragma_number(db, "PRAGMA user_version", &version);
-    if (r == 0)
-        r = pragma_number(db, "PRAGMA application_id", &application);
-    if (r == 0)
-        r = pragma_number(db, "SELECT count(*) FROM sqlite_master", &objects);
-    if (r < 0)
-        return r;
-    if (objects > 0 && application != APPLICATION_ID)
-        return pc_refuse("ledger-foreign", "%s: a database, but not a ledger", db->path);
-    if (version > LEDGER_SCHEMA)
-        return pc_refuse("ledger-version", "%s: ledger of version %lld; this program knows up to %d",
-                         db->path, (long long)version, LEDGER_SCHEMA);
-    if (version == LEDGER_SCHEMA)
-        return 0;
-    if (version == 0 && !chain)
-        return pc_refuse("ledger-missing", "%s: empty", db->path);
-    r = db->base.ops->begin(&db->base, true);
-    if (r < 0)
-        return r;
-    /* Again, now that nobody else can write: two that start at once find the same old version. */
-    r = pragma_number(db, "PRAGMA user_version", &version);
-    if (r == 0 && version < LEDGER_SCHEMA)
-        r = migrate(db, (size_t)version, chain);
-    if (r < 0) {
-        db->base.ops->rollback(&db->base);
-        return r;
-    }
-    return db->base.ops->commit(&db->base);
+    return execute(db, rules, sizeof rules / sizeof *rules);
 }

@@ -6,7 +6,18 @@
 
 #include "src/ca/ledger.h"
 
-#define DB_STATEMENTS 48 /* prepared ones that are kept */
+#define DB_STATEMENTS 64 /* prepared ones that are kept */
+#define DB_SEARCHES 8    /* of those whose text is put together, the last few */
+
+struct db_search {
+    sqlite3_stmt *statement;
+    bool lent;
+    uint64_t used;
+};
+struct db_loan {
+    sqlite3_stmt *statement;
+    struct db_search *slot; /* NULL: not kept */
+};
 
 struct db {
     struct ledger base;
@@ -15,7 +26,11 @@ struct db {
     char chain[33];
     int owners_fd; /* file whose byte locks say which owners live; -1 until needed */
     int64_t self;  /* our owner number; 0 until needed */
-    bool in_transaction;
+    bool in_transaction, writing;
+    bool head_known; /* of our chain, while a write transaction lasts */
+    struct ledger_audit head;
+    struct db_search searches[DB_SEARCHES];
+    uint64_t searched;
     struct {
         const char *sql; /* a literal: compared by address */
         sqlite3_stmt *statement;
@@ -32,6 +47,10 @@ int db_fail(struct db *db, const char *what);
  * literal; the statement is kept and lent: give it back with db_done before the next use of the same text. */
 int db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret, const char *format, ...);
 int db_bind(struct db *db, sqlite3_stmt *statement, int column, char kind, const void *value);
+/* The same for a text that is put together: kept as long as it is among the last used, and a second one of
+ * the same text while the first is lent. Nothing is bound yet. */
+int db_borrow(struct db *db, const char *sql, struct db_loan *ret);
+void db_return(struct db_loan *loan);
 void db_done(sqlite3_stmt *statement);
 PC_DEFINE_CLEANUP(sqlite3_stmt, db_done);
 /* 1: a row; 0: no more; else an error. */
@@ -56,10 +75,16 @@ int db_signing(struct ledger *ledger, int64_t id, const struct pc_bytes *tbs);
 int db_issue(struct ledger *ledger, int64_t id, const struct pc_bytes *der, const char *sha256, int64_t at);
 int db_supersede(struct ledger *ledger, int64_t id, int64_t revoke_after);
 int db_revoke(struct ledger *ledger, int64_t id, int64_t at, int reason, int64_t invalid_since);
+int db_hold(struct ledger *ledger, int64_t id, int64_t at);
+int db_release(struct ledger *ledger, int64_t id);
+int db_record(struct ledger *ledger, const struct ledger_certificate *row, const struct pc_bytes *der,
+              int64_t *ret_id);
 int db_condemn(struct ledger *ledger, int64_t id);
 int db_annul(struct ledger *ledger, int64_t id, int64_t at);
 int db_own(struct ledger *ledger, int64_t id, int64_t owner);
 int db_find(struct ledger *ledger, const struct ledger_query *query, ledger_row *row, void *context);
+int db_facts(struct ledger *ledger, const char *subject, const char *profile, const char *key_sha256,
+             ledger_row *row, void *context);
 int db_body(struct ledger *ledger, int64_t id, struct pc_bytes *ret_tbs, struct pc_bytes *ret_der);
 int db_key_subject(struct ledger *ledger, const char *key_sha256, char ret[256]);
 int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret);
@@ -68,16 +93,37 @@ int db_issuer_plan(struct ledger *ledger, const struct ledger_issuer *plan, int6
 int db_issuer_replan(struct ledger *ledger, const struct ledger_issuer *plan);
 int db_issuer_activate(struct ledger *ledger, int64_t id, int64_t certificate);
 int db_issuer_get(struct ledger *ledger, struct ledger_issuer *ret);
+int db_issuer_each(struct ledger *ledger, ledger_issuer_row *row, void *context);
+int db_issuer_import(struct ledger *ledger, const struct ledger_issuer *issuer, int64_t *ret_id);
+int db_issuer_certificate(struct ledger *ledger, int64_t id, int64_t certificate);
+int db_key_plan(struct ledger *ledger, const struct ledger_key *plan, int64_t *ret_id);
+int db_key_activate(struct ledger *ledger, int64_t id, const char *sha256, int64_t certificate);
+int db_key_retire(struct ledger *ledger, int64_t id);
+int db_key_each(struct ledger *ledger, const char *role, ledger_key_row *row, void *context);
+
 int db_crl_last(struct ledger *ledger, int64_t issuer, bool issued_only, struct ledger_crl *ret);
 int db_crl_reserve(struct ledger *ledger, int64_t issuer, const struct ledger_crl *crl,
                    const struct pc_bytes *tbs);
 int db_crl_issue(struct ledger *ledger, int64_t issuer, uint64_t number, const struct pc_bytes *der);
+int db_crl_adopt(struct ledger *ledger, int64_t issuer, const struct ledger_crl *crl,
+                 const struct pc_bytes *der);
+int db_crl_pardon(struct ledger *ledger, int64_t issuer, uint64_t number, int64_t at);
 int db_crl_body(struct ledger *ledger, int64_t issuer, uint64_t number, struct pc_bytes *ret_der);
 int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
                    ledger_entry_row *entry, void *context);
+int db_crl_behind(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, int64_t now,
+                  bool *ret);
+int db_orphan_add(struct ledger *ledger, int64_t issuer, const struct ledger_entry *entry);
+int db_publication_add(struct ledger *ledger, const struct ledger_publication *publication);
+int db_publication_last(struct ledger *ledger, const char *dir, struct ledger_publication *ret);
+
 int db_audit_head(struct ledger *ledger, struct ledger_audit *ret);
 int db_audit_append(struct ledger *ledger, const struct ledger_audit *row);
 int db_audit_each(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context);
+int db_audit_of(struct ledger *ledger, int64_t certificate, ledger_audit_row *row, void *context);
+int db_checkpoint_add(struct ledger *ledger, const struct ledger_checkpoint *checkpoint, int64_t *ret_id);
+int db_checkpoint_shipped(struct ledger *ledger, int64_t id, int64_t at);
+int db_checkpoint_each(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row, void *context);
 
 /* Where a write happens outside a write transaction, the program is wrong. */
 int db_writing(struct db *db);

@@ -7,13 +7,32 @@
 
 #include "src/base/error.h"
 
+/* What operators can do something about has a name of its own. */
+static const struct {
+    int primary, code;
+    const char *name;
+} failures[] = {
+    {SQLITE_BUSY, PC_EUNREACH, "ledger-busy"},
+    {SQLITE_LOCKED, PC_EUNREACH, "ledger-busy"},
+    {SQLITE_CANTOPEN, PC_EUNREACH, "ledger-away"},
+    {SQLITE_PROTOCOL, PC_EUNREACH, "ledger-away"},
+    {SQLITE_NOTADB, PC_EUNREACH, "ledger-damaged"},
+    {SQLITE_CORRUPT, PC_EUNREACH, "ledger-damaged"},
+    {SQLITE_READONLY, PC_EUNREACH, "ledger-readonly"},
+    {SQLITE_FULL, PC_EFAIL, "ledger-full"},
+    {SQLITE_IOERR, PC_EFAIL, "ledger-io"},
+    {SQLITE_CONSTRAINT, PC_EFAIL, "ledger-rule"},
+};
+
 int db_fail(struct db *db, const char *what)
 {
     int code = sqlite3_errcode(db->handle) & 0xff;
-    bool away = code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_CANTOPEN ||
-                code == SQLITE_PROTOCOL || code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
-    return pc_fail(away ? PC_EUNREACH : PC_EFAIL, "ledger %s: %s: %s", db->path, what,
-                   sqlite3_errmsg(db->handle));
+    const char *text = sqlite3_errmsg(db->handle);
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++)
+        if (code == failures[i].primary)
+            return pc_fail_named(failures[i].code, failures[i].name, "ledger %s: %s: %s", db->path, what,
+                                 text);
+    return pc_fail(PC_EFAIL, "ledger %s: %s: %s", db->path, what, text);
 }
 
 void db_done(sqlite3_stmt *statement)
@@ -22,6 +41,44 @@ void db_done(sqlite3_stmt *statement)
         sqlite3_reset(statement);
         sqlite3_clear_bindings(statement);
     }
+}
+
+int db_borrow(struct db *db, const char *sql, struct db_loan *ret)
+{
+    struct db_search *oldest = &db->searches[0], *slot = NULL;
+    for (size_t i = 0; i < DB_SEARCHES && !slot; i++) {
+        struct db_search *search = &db->searches[i];
+        if (search->statement && !search->lent && strcmp(sqlite3_sql(search->statement), sql) == 0)
+            slot = search;
+        else if (!search->lent && (oldest->lent || search->used < oldest->used))
+            oldest = search;
+    }
+    if (slot) {
+        ret->statement = slot->statement;
+    } else {
+        if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &ret->statement, NULL) !=
+            SQLITE_OK)
+            return db_fail(db, "searching");
+        if (oldest->lent)
+            return 0; /* searches within searches: this one is not kept */
+        sqlite3_finalize(oldest->statement);
+        slot = oldest;
+        slot->statement = ret->statement;
+    }
+    slot->lent = true;
+    slot->used = ++db->searched;
+    ret->slot = slot;
+    return 0;
+}
+
+void db_return(struct db_loan *loan)
+{
+    if (!loan->slot) {
+        sqlite3_finalize(loan->statement);
+        return;
+    }
+    db_done(loan->statement);
+    loan->slot->lent = false;
 }
 
 /* The kept statement of that text, made at its first use. */
@@ -192,5 +249,10 @@ int db_blob(sqlite3_stmt *statement, int column, struct pc_bytes *ret)
 
 int db_writing(struct db *db)
 {
-    return db->in_transaction ? 0 : pc_fail(PC_EFAIL, "ledger: written outside a transaction");
+    if (!db->writing)
+        return pc_fail(PC_EFAIL, "ledger: written outside a transaction");
+    /* SQLite rolls back by itself when a disk is full: what came next would be committed on its own. */
+    if (sqlite3_get_autocommit(db->handle))
+        return pc_fail(PC_EFAIL, "ledger %s: the transaction was rolled back", db->path);
+    return 0;
 }

@@ -74,25 +74,24 @@ static void uniqueness(void **state)
 }
 
 /* Each statement is tried as an outsider with a plain SQLite would; none may change a thing. */
+#define ROW                                                                                                  \
+    "certificate (id, issuer, serial, profile, subject, key, state, owner, not_before, not_after, "          \
+    "reserved_at)"
 static const char *const attacks[] = {
-    "INSERT INTO certificate SELECT 99, issuer, serial, profile, 'other', key, 'reserved', 1, NULL, 1, 2, 1, "
-    "NULL, NULL, "
-    "NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
-    "INSERT OR REPLACE INTO certificate SELECT 99, issuer, serial, profile, subject, key, 'reserved', 1, "
-    "NULL, 1, 2, 1, "
-    "NULL, NULL, NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
-    "INSERT OR REPLACE INTO certificate SELECT 1, issuer, x'77', profile, subject, key, 'reserved', 1, NULL, "
-    "1, 2, 1, NULL, "
-    "NULL, NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
-    "INSERT OR REPLACE INTO certificate SELECT 99, issuer, x'78', profile, subject, key, 'reserved', 1, "
-    "NULL, 1, 2, 1, NULL, "
-    "NULL, NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 2",
-    "INSERT INTO certificate SELECT 99, issuer, x'79', profile, 'other', key, 'reserved', 1, NULL, 1, 2, 1, "
-    "NULL, NULL, "
-    "NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
-    "INSERT INTO certificate SELECT 99, issuer, x'7a', 'p', subject, key, 'current', NULL, NULL, 1, 2, 1, 1, "
-    "sha256, "
-    "NULL, NULL, NULL, NULL, 0 FROM certificate WHERE id = 1",
+    "INSERT INTO " ROW " SELECT 99, issuer, serial, profile, 'other', key, 'reserved', 1, 1, 2, 1"
+    " FROM certificate WHERE id = 1",
+    "INSERT OR REPLACE INTO " ROW " SELECT 99, issuer, serial, profile, subject, key, 'reserved', 1, 1, 2, 1"
+    " FROM certificate WHERE id = 1",
+    "INSERT OR REPLACE INTO " ROW " SELECT 1, issuer, x'77', profile, subject, key, 'reserved', 1, 1, 2, 1"
+    " FROM certificate WHERE id = 1",
+    "INSERT OR REPLACE INTO " ROW " SELECT 99, issuer, x'78', profile, subject, key, 'reserved', 1, 1, 2, 1"
+    " FROM certificate WHERE id = 2",
+    "INSERT INTO " ROW " SELECT 99, issuer, x'79', profile, 'other', key, 'reserved', 1, 1, 2, 1"
+    " FROM certificate WHERE id = 1",
+    "INSERT INTO certificate (id, issuer, serial, profile, subject, key, state, not_before, not_after, "
+    "reserved_at, issued_at, sha256) SELECT 99, issuer, x'7a', 'p', subject, key, 'current', 1, 2, 1, 1, "
+    "sha256 "
+    "FROM certificate WHERE id = 1",
     "UPDATE certificate SET serial = x'05' WHERE id = 1",
     "UPDATE certificate SET subject = 'other' WHERE id = 1",
     "UPDATE certificate SET key = (SELECT key FROM certificate WHERE id = 2) WHERE id = 1",
@@ -120,7 +119,8 @@ static const char *const attacks[] = {
     "INSERT OR REPLACE INTO body (certificate, tbs) VALUES (1, x'00')",
     "UPDATE key SET subject = 'other'",
     "DELETE FROM key",
-    "INSERT OR REPLACE INTO key SELECT sha256, 'other' FROM key LIMIT 1",
+    "INSERT OR REPLACE INTO key SELECT id, sha256, 'other' FROM key LIMIT 1",
+    "INSERT OR REPLACE INTO key (sha256, subject) SELECT sha256, 'other' FROM key LIMIT 1",
     "UPDATE issuer SET key_id = x'01'",
     "DELETE FROM issuer",
     "INSERT INTO issuer (state, subject, key_type, key_label, key_id, token_serial, days, planned_at) VALUES "
