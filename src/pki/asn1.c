@@ -14,18 +14,42 @@
 #include "src/pki/openssl.h"
 
 #define DEPTH_MAX 32
+#define TIME_TEXT 32
 
-int pki_asn1_time(int64_t seconds, ASN1_TIME **ret)
+static int time_text(int64_t seconds, char ret[TIME_TEXT])
 {
     struct pc_civil civil;
-    char text[32];
-    PC_CLEANUP(ASN1_TIME_free_ref) ASN1_TIME *time = ASN1_TIME_new();
 
     if (seconds < 0 || seconds > PC_TIME_MAX)
         return pc_fail(PC_EFAIL, "time %lld lies outside 1970 to 9999", (long long)seconds);
     pc_time_to_civil(seconds, &civil);
-    snprintf(text, sizeof text, "%04d%02d%02d%02d%02d%02dZ", (int)civil.year, civil.month, civil.day,
-             civil.hour, civil.minute, civil.second);
+    snprintf(ret, TIME_TEXT, "%04d%02d%02d%02d%02d%02dZ", (int)civil.year, civil.month, civil.day, civil.hour,
+             civil.minute, civil.second);
+    return 0;
+}
+
+int pki_asn1_generalized_time(int64_t seconds, ASN1_GENERALIZEDTIME **ret)
+{
+    char text[TIME_TEXT];
+    PC_CLEANUP(ASN1_GENERALIZEDTIME_free_ref) ASN1_GENERALIZEDTIME *time = ASN1_GENERALIZEDTIME_new();
+    int rc = time_text(seconds, text);
+
+    if (rc)
+        return rc;
+    if (!time || ASN1_GENERALIZEDTIME_set_string(time, text) != 1)
+        return pc_fail_openssl(PC_EFAIL, "time %s", text);
+    *ret = pc_steal(time);
+    return 0;
+}
+
+int pki_asn1_time(int64_t seconds, ASN1_TIME **ret)
+{
+    char text[TIME_TEXT];
+    PC_CLEANUP(ASN1_TIME_free_ref) ASN1_TIME *time = ASN1_TIME_new();
+    int rc = time_text(seconds, text);
+
+    if (rc)
+        return rc;
     /* The _X509 form chooses between UTCTime and GeneralizedTime. */
     if (!time || ASN1_TIME_set_string_X509(time, text) != 1)
         return pc_fail_openssl(PC_EFAIL, "time %s", text);

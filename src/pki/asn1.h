@@ -13,6 +13,8 @@
 /* UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 §4.1.2.5); owned by the caller. Never passes
  * through time_t. */
 int pki_asn1_time(int64_t seconds, ASN1_TIME **ret);
+/* GeneralizedTime whatever the year (RFC 5280 §5.3.2). */
+int pki_asn1_generalized_time(int64_t seconds, ASN1_GENERALIZEDTIME **ret);
 /* Is it encoded as pki_asn1_time would encode it: the type that the year asks for, whole seconds, "Z"? */
 bool pki_asn1_time_is_strict(const ASN1_TIME *time);
 

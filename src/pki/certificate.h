@@ -28,7 +28,7 @@ struct pki_certificate_plan {
     const struct pki_profile *profile;
     const EVP_PKEY *subject_key;
     const X509_NAME *subject;   /* PKI_SUBJECT_GIVEN */
-    const char *cn;             /* PKI_SUBJECT_PLANT (also the SAN) and PKI_SUBJECT_HOST */
+    const char *cn;             /* PKI_SUBJECT_PLANT (also the SAN), …_HOST, …_CN */
     const GENERAL_NAMES *hosts; /* PKI_SAN_HOSTS */
     const X509 *issuer; /* NULL: self-signed; issuer name, AKI keyid and the latest end come from it */
     const EVP_PKEY *issuer_key; /* public half is enough: its kind decides the signature algorithm */

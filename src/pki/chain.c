@@ -13,8 +13,8 @@
 #include "src/base/error.h"
 #include "src/base/time.h"
 #include "src/pki/certificate.h"
-#include "src/pki/name.h"
 #include "src/pki/openssl.h"
+#include "src/pki/verdict.h"
 
 #define CHAIN_BYTES_MAX (1024 * 1024)
 #define SECURITY_LEVEL 2 /* 112 bits: no RSA under 2048, no SHA-1 below the anchor */
@@ -98,56 +98,11 @@ int pki_chain_parse(const void *data, size_t len, STACK_OF(X509) * *ret)
     return rc;
 }
 
-/* What OpenSSL's verdicts are called here; any other is "chain-invalid". */
-static const struct verdict {
-    int error; /* X509_V_ERR_… */
-    const char *name;
-} verdicts[] = {
-    {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "chain-anchor"},
-    {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "chain-anchor"},
-    {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, "chain-anchor"},
-    {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "chain-anchor"},
-    {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "chain-anchor"},
-    {X509_V_ERR_CERT_UNTRUSTED, "chain-anchor"},
-    {X509_V_ERR_CERT_SIGNATURE_FAILURE, "chain-signature"},
-    {X509_V_ERR_CERT_REVOKED, "chain-revoked"},
-    {X509_V_ERR_INVALID_PURPOSE, "chain-purpose"},
-    {X509_V_ERR_UNABLE_TO_GET_CRL, "chain-crl"},
-    {X509_V_ERR_CRL_SIGNATURE_FAILURE, "chain-crl"},
-    {X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER, "chain-crl"},
-    {X509_V_ERR_DIFFERENT_CRL_SCOPE, "chain-crl"},
-    {X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION, "chain-crl"},
-};
-
-/* The subject of a certificate, for messages; owned by the caller, NULL when it cannot be shown. */
-static char *subject_of(const X509 *certificate)
-{
-    char *text = NULL;
-
-    if (!certificate || pki_name_format(X509_get_subject_name(certificate), &text))
-        return NULL;
-    return text;
-}
-
-static int refuse_verdict(X509_STORE_CTX *context)
-{
-    int error = X509_STORE_CTX_get_error(context), depth = X509_STORE_CTX_get_error_depth(context);
-    pc_autofree char *subject = subject_of(X509_STORE_CTX_get_current_cert(context));
-    const char *name = "chain-invalid";
-
-    for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++) {
-        if (verdicts[i].error == error)
-            name = verdicts[i].name;
-    }
-    return pc_refuse(name, "certificate %d (%s): %s (RFC 5280 §6)", depth, subject ? subject : "no subject",
-                     X509_verify_cert_error_string(error));
-}
-
 static int check_dates(const STACK_OF(X509) * path, const struct pki_chain_rules *rules)
 {
     for (int i = 0; i < sk_X509_num(path); i++) {
         const X509 *certificate = sk_X509_value(path, i);
-        pc_autofree char *subject = subject_of(certificate);
+        pc_autofree char *subject = pki_verdict_subject(certificate);
         int64_t from, until;
         char at[PC_TIME_TEXT], limit[PC_TIME_TEXT];
         int rc = pki_certificate_dates(certificate, &from, &until);
@@ -240,7 +195,7 @@ static int verify(const STACK_OF(X509) * chain, const struct pki_chain_rules *ru
     if (verdict < 0)
         return pc_fail_openssl(PC_EFAIL, "chain verification");
     if (verdict == 0)
-        return refuse_verdict(context);
+        return pki_verdict_refuse(context);
     rc = check_dates(X509_STORE_CTX_get0_chain(context), rules);
     return !rc && rules->crl ? check_crl_dates(rules) : rc;
 }

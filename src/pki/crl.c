@@ -126,12 +126,34 @@ static int set_extensions(X509_CRL *crl, const struct pki_crl_plan *plan)
     return 0;
 }
 
+/* Reason and invalidity date, each only where there is something to say (RFC 5280 §5.3.1, §5.3.2). */
+static int set_entry_extensions(X509_REVOKED *revoked, const struct pki_crl_entry *entry)
+{
+    PC_CLEANUP(ASN1_ENUMERATED_free_ref) ASN1_ENUMERATED *reason = NULL;
+    PC_CLEANUP(ASN1_GENERALIZEDTIME_free_ref) ASN1_GENERALIZEDTIME *since = NULL;
+    int rc;
+
+    if (entry->reason != CRL_REASON_UNSPECIFIED) {
+        reason = ASN1_ENUMERATED_new();
+        if (!reason || ASN1_ENUMERATED_set(reason, entry->reason) != 1 ||
+            X509_REVOKED_add1_ext_i2d(revoked, NID_crl_reason, reason, 0, X509V3_ADD_APPEND) != 1)
+            return pc_fail_openssl(PC_EFAIL, "CRL entry");
+    }
+    if (entry->invalid_since == 0)
+        return 0;
+    rc = pki_asn1_generalized_time(entry->invalid_since, &since);
+    if (rc)
+        return rc;
+    if (X509_REVOKED_add1_ext_i2d(revoked, NID_invalidity_date, since, 0, X509V3_ADD_APPEND) != 1)
+        return pc_fail_openssl(PC_EFAIL, "CRL entry");
+    return 0;
+}
+
 static int add_entry(X509_CRL *crl, const struct pki_crl_entry *entry)
 {
     int rc;
     PC_CLEANUP(X509_REVOKED_free_ref) X509_REVOKED *revoked = X509_REVOKED_new();
     PC_CLEANUP(ASN1_INTEGER_free_ref) ASN1_INTEGER *serial = ASN1_INTEGER_new();
-    PC_CLEANUP(ASN1_ENUMERATED_free_ref) ASN1_ENUMERATED *reason = ASN1_ENUMERATED_new();
     PC_CLEANUP(ASN1_TIME_free_ref) ASN1_TIME *at = NULL;
 
     if (entry->serial.len == 0 || entry->serial.len > PKI_SERIAL_MAX || entry->serial.octets[0] == 0)
@@ -141,15 +163,13 @@ static int add_entry(X509_CRL *crl, const struct pki_crl_entry *entry)
     rc = pki_asn1_time(entry->revoked_at, &at);
     if (rc)
         return rc;
-    if (!revoked || !serial || !reason ||
-        ASN1_STRING_set(serial, entry->serial.octets, (int)entry->serial.len) != 1 ||
+    if (!revoked || !serial || ASN1_STRING_set(serial, entry->serial.octets, (int)entry->serial.len) != 1 ||
         X509_REVOKED_set_serialNumber(revoked, serial) != 1 ||
         X509_REVOKED_set_revocationDate(revoked, at) != 1)
         return pc_fail_openssl(PC_EFAIL, "CRL entry");
-    if (entry->reason != CRL_REASON_UNSPECIFIED &&
-        (ASN1_ENUMERATED_set(reason, entry->reason) != 1 ||
-         X509_REVOKED_add1_ext_i2d(revoked, NID_crl_reason, reason, 0, X509V3_ADD_DEFAULT) != 1))
-        return pc_fail_openssl(PC_EFAIL, "CRL entry");
+    rc = set_entry_extensions(revoked, entry);
+    if (rc)
+        return rc;
     if (X509_CRL_add0_revoked(crl, revoked) != 1)
         return pc_fail_openssl(PC_EFAIL, "CRL entry");
     revoked = NULL;

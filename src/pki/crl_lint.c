@@ -58,17 +58,46 @@ static int lint_extensions(const X509_CRL *crl, const struct pki_crl_plan *plan)
 
 static int lint_reason(const X509_REVOKED *revoked, int planned, const char *serial)
 {
-    int critical;
+    int critical = 0;
     PC_CLEANUP(ASN1_ENUMERATED_free_ref)
     ASN1_ENUMERATED *reason = X509_REVOKED_get_ext_d2i(revoked, NID_crl_reason, &critical, NULL);
-    int count = planned == CRL_REASON_UNSPECIFIED ? 0 : 1;
 
-    if (X509_REVOKED_get_ext_count(revoked) != count || (reason != NULL) != (count == 1))
-        return LINT("entry %s does not carry just its reason, or none when unspecified (RFC 5280 §5.3.1)",
+    if ((reason != NULL) != (planned != CRL_REASON_UNSPECIFIED))
+        return LINT("entry %s does not carry its reason, or one though it is unspecified (RFC 5280 §5.3.1)",
                     serial);
     if (reason && (critical != 0 || ASN1_ENUMERATED_get(reason) != planned))
         return LINT("entry %s does not carry its planned reason, not critical (RFC 5280 §5.3.1)", serial);
     return 0;
+}
+
+static int lint_invalidity(const X509_REVOKED *revoked, int64_t planned, const char *serial)
+{
+    int critical = 0;
+    PC_CLEANUP(ASN1_GENERALIZEDTIME_free_ref)
+    ASN1_GENERALIZEDTIME *since = X509_REVOKED_get_ext_d2i(revoked, NID_invalidity_date, &critical, NULL);
+
+    if ((since != NULL) != (planned != 0))
+        return LINT(
+            "entry %s does not carry its invalidity date, or one though none is known (RFC 5280 §5.3.2)",
+            serial);
+    /* "YYYYMMDDHHMMSSZ" */
+    if (since && (critical != 0 || ASN1_STRING_length(since) != 15 || pki_time_of(since) != planned))
+        return LINT("entry %s does not carry its planned invalidity date, not critical (RFC 5280 §5.3.2)",
+                    serial);
+    return 0;
+}
+
+static int lint_entry_extensions(const X509_REVOKED *revoked, const struct pki_crl_entry *planned,
+                                 const char *serial)
+{
+    int count = (planned->reason != CRL_REASON_UNSPECIFIED) + (planned->invalid_since != 0);
+    int rc = lint_reason(revoked, planned->reason, serial);
+
+    if (!rc)
+        rc = lint_invalidity(revoked, planned->invalid_since, serial);
+    if (!rc && X509_REVOKED_get_ext_count(revoked) != count)
+        return LINT("entry %s carries more than reason and invalidity date (RFC 5280 §5.3)", serial);
+    return rc;
 }
 
 static int lint_entry(const X509_REVOKED *revoked, const struct pki_crl_entry *planned)
@@ -84,7 +113,7 @@ static int lint_entry(const X509_REVOKED *revoked, const struct pki_crl_entry *p
         return LINT("entry %s is missing or not in its place (RFC 5280 §5.1.2.6)", text);
     if (!pki_asn1_time_is_strict(at) || pki_time_of(at) != planned->revoked_at)
         return LINT("entry %s does not bear its date of revocation (RFC 5280 §5.1.2.6)", text);
-    return lint_reason(revoked, planned->reason, text);
+    return lint_entry_extensions(revoked, planned, text);
 }
 
 static int lint_entries(X509_CRL *crl, const struct pki_crl_plan *plan)

@@ -224,6 +224,11 @@ int pki_plan_subject(const struct pki_certificate_plan *plan, X509_NAME **ret)
         if (!plan->cn)
             return pc_fail(PC_EFAIL, "profile %s needs a host name", plan->profile->name);
         return pki_name_of_cn(plan->cn, ret);
+    case PKI_SUBJECT_CN:
+        /* A CN is what a broker takes as the user name. */
+        if (!plan->cn || pki_uuid_is_canonical(plan->cn))
+            return pc_fail(PC_EFAIL, "profile %s needs a name that is no plant's", plan->profile->name);
+        return pki_name_of_cn(plan->cn, ret);
     case PKI_SUBJECT_GIVEN:
         break;
     }

@@ -50,3 +50,27 @@ const struct pki_profile pki_profile_broker = {
     .request_extensions = true,
     .request_challenge = false,
 };
+
+const struct pki_profile pki_profile_audit = {
+    .name = "audit",
+    .ca = false,
+    .path_length = -1,
+    .key_usage = KU_DIGITAL_SIGNATURE,
+    .extended_key_usage = NID_undef,
+    .subject = PKI_SUBJECT_CN,
+    .san = PKI_SAN_NONE,
+    .request_extensions = false,
+    .request_challenge = false,
+};
+
+const struct pki_profile pki_profile_probe = {
+    .name = "probe",
+    .ca = false,
+    .path_length = -1,
+    .key_usage = KU_DIGITAL_SIGNATURE,
+    .extended_key_usage = NID_client_auth,
+    .subject = PKI_SUBJECT_CN,
+    .san = PKI_SAN_NONE,
+    .request_extensions = false,
+    .request_challenge = false,
+};

@@ -10,6 +10,7 @@ enum pki_subject_rule {
     PKI_SUBJECT_GIVEN, /* the DN of the configuration */
     PKI_SUBJECT_PLANT, /* CN = plant UUID, nothing else */
     PKI_SUBJECT_HOST,  /* CN = host name, nothing else */
+    PKI_SUBJECT_CN,    /* CN = a text that names no plant, nothing else */
 };
 
 enum pki_san_rule {
@@ -19,7 +20,7 @@ enum pki_san_rule {
 };
 
 struct pki_profile {
-    const char *name; /* "root", "issuing", "device", "broker" */
+    const char *name; /* "root", "issuing", "device", "broker", "audit", "probe" */
     bool ca;
     int path_length;        /* -1: none stated */
     uint32_t key_usage;     /* KU_… of <openssl/x509v3.h> */
@@ -31,6 +32,8 @@ struct pki_profile {
     bool request_challenge;  /* may a request carry challengePassword (PKCS#9; RFC 7030 §3.5) */
 };
 
-extern const struct pki_profile pki_profile_root, pki_profile_issuing, pki_profile_device, pki_profile_broker;
+extern const struct pki_profile pki_profile_root, pki_profile_issuing, pki_profile_device, pki_profile_broker,
+    pki_profile_audit, /* for signed statements about the audit log */
+    pki_profile_probe; /* for a client that only sees what a broker says */
 
 #endif

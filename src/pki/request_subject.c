@@ -111,6 +111,7 @@ int pki_request_judge_subject(const X509_NAME *subject, const struct pki_request
         return judge_plant(ret_cn, rules->plant);
     case PKI_SUBJECT_HOST:
         return judge_host(ret_cn, rules->host);
+    case PKI_SUBJECT_CN:
     case PKI_SUBJECT_GIVEN:
         break;
     }

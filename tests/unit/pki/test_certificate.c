@@ -2,6 +2,7 @@
  * dates, recorded bytes. */
 #include "tests/unit/pki/fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/base/error.h"
@@ -96,6 +97,48 @@ static void issued_by_every_kind(void **state)
         X509_free(leaf);
         X509_free(root);
     }
+}
+
+/* A name that is no plant's: what a broker would take for a plant must come by way of its request. */
+static void named_by_a_text(void **state)
+{
+    static const struct pki_profile *const profiles[] = {&pki_profile_audit, &pki_profile_probe};
+    EVP_PKEY *key = data_key(DATA_EC_P256);
+    X509 *root = root_of("Root", key);
+    struct pki_certificate_plan plan = plan_device(data_key(DATA_EC_P384), root, key);
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct pc_bytes tbs = {0};
+        char *cn = NULL;
+        X509 *leaf;
+
+        plan.profile = profiles[i];
+        plan.cn = PLANT;
+        assert_int_equal(pki_certificate_tbs(&plan, &tbs), PC_EFAIL);
+        plan.cn = NULL;
+        assert_int_equal(pki_certificate_tbs(&plan, &tbs), PC_EFAIL);
+        plan.cn = "";
+        assert_int_equal(pki_certificate_tbs(&plan, &tbs), PC_EUSAGE);
+        assert_null(tbs.data);
+        plan.cn = "plantca-audit";
+        leaf = signed_certificate(&plan, key);
+        assert_int_equal(pki_certificate_lint(leaf, &plan), 0);
+        assert_int_equal(pki_name_cn(X509_get_subject_name(leaf), &cn), 0);
+        assert_string_equal(cn, "plantca-audit");
+        assert_int_equal(X509_NAME_entry_count(X509_get_subject_name(leaf)), 1);
+        assert_int_equal(X509_get_key_usage(leaf), KU_DIGITAL_SIGNATURE);
+        assert_int_equal(X509_get_extended_key_usage(leaf), i == 0 ? UINT32_MAX : XKU_SSL_CLIENT);
+        assert_int_equal(X509_get_ext_by_NID(leaf, NID_subject_alt_name, -1), -1);
+        plan.cn = "plantca-other";
+        assert_int_equal(pki_certificate_lint(leaf, &plan), PC_EFAIL);
+        plan.profile = profiles[1 - i];
+        plan.cn = "plantca-audit";
+        assert_int_equal(pki_certificate_lint(leaf, &plan), PC_EFAIL);
+        free(cn);
+        X509_free(leaf);
+    }
+    X509_free(root);
 }
 
 static void signing_refused(void **state)
@@ -347,9 +390,15 @@ static int teardown(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(serials),         cmocka_unit_test(validity), cmocka_unit_test(issued_by_every_kind),
-        cmocka_unit_test(signing_refused), cmocka_unit_test(dates),    cmocka_unit_test(lint_finds),
-        cmocka_unit_test(lint_signature),  cmocka_unit_test(parsing),
+        cmocka_unit_test(serials),
+        cmocka_unit_test(validity),
+        cmocka_unit_test(issued_by_every_kind),
+        cmocka_unit_test(named_by_a_text),
+        cmocka_unit_test(signing_refused),
+        cmocka_unit_test(dates),
+        cmocka_unit_test(lint_finds),
+        cmocka_unit_test(lint_signature),
+        cmocka_unit_test(parsing),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);

@@ -112,6 +112,41 @@ static void order(void **state)
     X509_free(root);
 }
 
+/* The invalidity date is GeneralizedTime whatever the year, behind the reason or alone. */
+static void invalidity(void **state)
+{
+    EVP_PKEY *key = data_key(DATA_EC_P256);
+    X509 *root = root_of("Root", key);
+    struct pki_crl_entry entries[] = {entry("01", 1), entry("02", 0), entry("03", 6), entry("04", 0)};
+    static const int expected[] = {2, 1, 1, 0};
+    struct pki_crl_plan plan = plan_of(root, key, entries, 4);
+    STACK_OF(X509_REVOKED) * revoked;
+    ASN1_GENERALIZEDTIME *since;
+    X509_CRL *crl;
+
+    (void)state;
+    entries[0].invalid_since = NOON_2026 - PC_DAY;
+    entries[1].invalid_since = 1; /* 1970 */
+    crl = signed_crl(&plan, key);
+    assert_int_equal(pki_crl_lint(crl, &plan), 0);
+    revoked = X509_CRL_get_REVOKED(crl);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(X509_REVOKED_get_ext_count(sk_X509_REVOKED_value(revoked, i)), expected[i]);
+    since = X509_REVOKED_get_ext_d2i(sk_X509_REVOKED_value(revoked, 0), NID_invalidity_date, NULL, NULL);
+    assert_non_null(since);
+    assert_int_equal(ASN1_STRING_type(since), V_ASN1_GENERALIZEDTIME);
+    assert_string_equal((const char *)ASN1_STRING_get0_data(since), "20261121120000Z");
+    ASN1_GENERALIZEDTIME_free(since);
+    entries[3].invalid_since = NOON_2026;
+    assert_int_equal(pki_crl_lint(crl, &plan), PC_EFAIL);
+    entries[3].invalid_since = entries[1].invalid_since = 0;
+    assert_int_equal(pki_crl_lint(crl, &plan), PC_EFAIL);
+    entries[1].invalid_since = 2;
+    assert_int_equal(pki_crl_lint(crl, &plan), PC_EFAIL);
+    X509_CRL_free(crl);
+    X509_free(root);
+}
+
 static void plan_refused(void **state)
 {
     EVP_PKEY *key = data_key(DATA_EC_P256);
@@ -128,6 +163,9 @@ static void plan_refused(void **state)
     entries[0].reason = 7;
     assert_int_equal(pki_crl_tbs(&plan, &tbs), PC_EFAIL);
     entries[0].reason = 1;
+    entries[0].invalid_since = -1;
+    assert_int_equal(pki_crl_tbs(&plan, &tbs), PC_EFAIL);
+    entries[0].invalid_since = 0;
     entries[0].serial.len = 0;
     assert_int_equal(pki_crl_tbs(&plan, &tbs), PC_EFAIL);
     plan.count = 0;
@@ -190,6 +228,22 @@ static void change_reason(X509_CRL *crl)
 
     X509_EXTENSION_free(X509_REVOKED_delete_ext(first, 0));
 }
+static void change_invalidity(X509_CRL *crl)
+{
+    X509_REVOKED *second = sk_X509_REVOKED_value(X509_CRL_get_REVOKED(crl), 1);
+    ASN1_GENERALIZEDTIME *since = ASN1_GENERALIZEDTIME_set(NULL, 86400);
+
+    assert_int_equal(X509_REVOKED_add1_ext_i2d(second, NID_invalidity_date, since, 0, X509V3_ADD_APPEND), 1);
+    ASN1_GENERALIZEDTIME_free(since);
+}
+static void change_entry_more(X509_CRL *crl)
+{
+    X509_REVOKED *second = sk_X509_REVOKED_value(X509_CRL_get_REVOKED(crl), 1);
+
+    assert_int_equal(X509_REVOKED_add1_ext_i2d(second, NID_hold_instruction_code,
+                                               OBJ_nid2obj(NID_hold_instruction_none), 0, X509V3_ADD_APPEND),
+                     1);
+}
 static void change_count(X509_CRL *crl)
 {
     X509_REVOKED_free(sk_X509_REVOKED_pop(X509_CRL_get_REVOKED(crl)));
@@ -197,9 +251,9 @@ static void change_count(X509_CRL *crl)
 
 static void lint_finds(void **state)
 {
-    static void (*const changes[])(X509_CRL *) = {change_date,   change_number,  change_no_number,
-                                                  change_more,   change_version, change_entry,
-                                                  change_reason, change_count};
+    static void (*const changes[])(X509_CRL *) = {
+        change_date,  change_number, change_no_number, change_more,       change_version,
+        change_entry, change_reason, change_count,     change_invalidity, change_entry_more};
     EVP_PKEY *key = data_key(DATA_EC_P256);
     X509 *root = root_of("Root", key);
     const struct pki_crl_entry entries[] = {entry("0100", 1), entry("0200", 4)};
@@ -282,9 +336,10 @@ static int teardown(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reasons),          cmocka_unit_test(empty),      cmocka_unit_test(order),
-        cmocka_unit_test(plan_refused),     cmocka_unit_test(lint_finds), cmocka_unit_test(parsing),
-        cmocka_unit_test(hundred_thousand),
+        cmocka_unit_test(reasons),      cmocka_unit_test(empty),
+        cmocka_unit_test(order),        cmocka_unit_test(invalidity),
+        cmocka_unit_test(plan_refused), cmocka_unit_test(lint_finds),
+        cmocka_unit_test(parsing),      cmocka_unit_test(hundred_thousand),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
