@@ -36,6 +36,11 @@ struct hsm_key {
     EVP_PKEY *signer;
 };
 
+#define HSM_LABEL_MAX 127 /* bytes of a CKA_LABEL that we look for or give */
+
+/* `ret` has room for HSM_LABEL_MAX + 1 bytes. PC_EUSAGE when it is longer. */
+int hsm_label_copy(const char *label, char *ret);
+
 /* 0 when hsm_token_login has succeeded, else PC_EAUTH. */
 int hsm_token_need_login(const struct hsm_token *token);
 

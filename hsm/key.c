@@ -195,7 +195,7 @@ void hsm_key_free(struct hsm_key *key)
 
 struct count_arguments {
     struct hsm_token *token;
-    char label[128];
+    char label[HSM_LABEL_MAX + 1];
     bool wants_first;
     size_t count;
     struct hsm_id first;
@@ -223,10 +223,9 @@ static int count_on_worker(void *arguments)
 int hsm_key_count(struct hsm_token *token, const char *label, size_t *ret_count, struct hsm_id *ret_first)
 {
     struct count_arguments a = {.token = token, .wants_first = ret_first != NULL};
-    if (strlen(label) >= sizeof a.label)
-        return pc_fail(PC_EUSAGE, "key label '%.20s…': more than %zu bytes", label, sizeof a.label - 1);
-    memcpy(a.label, label, strlen(label));
-    int r = hsm_run(token->workers, "counting its keys", count_on_worker, &a, sizeof a);
+    int r = hsm_label_copy(label, a.label);
+    if (r == 0)
+        r = hsm_run(token->workers, "counting its keys", count_on_worker, &a, sizeof a);
     if (r < 0)
         return r;
     if (a.count > 0 && ret_first)

@@ -70,8 +70,10 @@ int hsm_key_sign(struct hsm_key *key, const EVP_MD *digest, const struct pc_byte
                  struct pc_bytes *ret_signature);
 /* hsm_key_sign as X.509's signer; borrows the key. */
 struct pki_signer hsm_key_pki_signer(struct hsm_key *key);
-/* Anything else that signs with the key, through OpenSSL (CMS): `work` runs under the same limit, with the
- * same errors. */
+/* Anything else that signs with the key, through OpenSSL (CMS): `work` runs under the same limit, on a thread
+ * of the token's. Its own error is given back, or PC_EUNREACH "token-lost" where the token is found gone
+ * after it failed. After "token-timeout" it may come back at any time: `context`, and what that points to,
+ * must then be left as they are until the process ends. */
 int hsm_key_work(struct hsm_key *key, int (*work)(EVP_PKEY *signer, void *context), void *context);
 /* The key as libp11 gives it, for EVP_DigestSign and X509_sign. Borrowed, valid until hsm_key_free. Each
  * signature is one C_Sign. */

@@ -74,6 +74,15 @@ int hsm_objects_with_id(struct hsm_token *token, CK_OBJECT_CLASS class, const st
     return find_by(token, class, wanted, handles, room, ret_count);
 }
 
+int hsm_label_copy(const char *label, char *ret)
+{
+    size_t len = strlen(label);
+    if (len > HSM_LABEL_MAX)
+        return pc_fail(PC_EUSAGE, "key label '%.20s…': %zu bytes", label, len);
+    memcpy(ret, label, len + 1);
+    return 0;
+}
+
 int hsm_objects_with_label(struct hsm_token *token, CK_OBJECT_CLASS class, const char *label,
                            CK_OBJECT_HANDLE *handles, size_t room, size_t *ret_count)
 {

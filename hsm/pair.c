@@ -128,45 +128,68 @@ static CK_RV destroy(struct hsm_token *token, CK_SESSION_HANDLE session, const C
     return result;
 }
 
-static int generate_in(struct hsm_token *token, CK_SESSION_HANDLE session, enum pki_key_type type,
-                       const char *label, const struct hsm_id *id, struct hsm_key **ret)
+/* What making a pair takes, from the search for what is there to the new handles. */
+struct pair_arguments {
+    struct hsm_token *token;
+    enum pki_key_type type;
+    char label[HSM_LABEL_MAX + 1];
+    struct hsm_id id;
+    CK_SESSION_HANDLE session; /* the one that may write */
+    CK_OBJECT_HANDLE halves[2];
+    struct hsm_key *key;
+};
+
+static int prepare_on_worker(void *arguments)
 {
-    const struct kind *kind = &kinds[type];
-    pc_autofree char *copy = strdup(label);
-    if (!copy)
-        return pc_fail(PC_EFAIL, "out of memory");
+    struct pair_arguments *a = arguments;
+    int r = check_free(a->token, a->label, &a->id);
+    return r < 0 ? r : hsm_token_open_writer(a->token, &a->session);
+}
+
+static int generate_on_worker(void *arguments)
+{
+    struct pair_arguments *a = arguments;
+    const struct kind *kind = &kinds[a->type];
     struct template_values values = {
-        .yes = CK_TRUE, .no = CK_FALSE, .bits = kind->bits, .exponent = {1, 0, 1}, .label = copy};
-    memcpy(values.id, id->octets, id->len);
+        .yes = CK_TRUE, .no = CK_FALSE, .bits = kind->bits, .exponent = {1, 0, 1}, .label = a->label};
+    memcpy(values.id, a->id.octets, a->id.len);
     if (kind->curve)
         memcpy(values.curve, kind->curve, kind->curve_len);
+    CK_RV rv = generate(a->token, a->session, kind, &values, a->id.len, &a->halves[1], &a->halves[0]);
+    if (rv == CKR_OK)
+        return 0;
+    (void)a->token->module->C_CloseSession(a->session);
+    return hsm_fail(rv, "token '%s': it does not make a %s key", a->token->info.label,
+                    pki_key_type_name(a->type));
+}
 
-    CK_OBJECT_HANDLE halves[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
-    CK_RV rv = generate(token, session, kind, &values, id->len, &halves[1], &halves[0]);
-    if (rv != CKR_OK)
-        return hsm_fail(rv, "token '%s': it does not make a %s key", token->info.label,
-                        pki_key_type_name(type));
-    int r = check_new(token, type, id, ret);
-    if (r < 0 && destroy(token, session, halves) != CKR_OK)
-        return pc_fail_in(
-            "a new key pair labelled '%s' is left in the token, because it could not be removed", label);
+static int finish_on_worker(void *arguments)
+{
+    struct pair_arguments *a = arguments;
+    int r = check_new(a->token, a->type, &a->id, &a->key);
+    if (r < 0 && destroy(a->token, a->session, a->halves) != CKR_OK)
+        r = pc_fail_in("a new key pair labelled '%s' is left in the token, because it could not be removed",
+                       a->label);
+    (void)a->token->module->C_CloseSession(a->session);
     return r;
 }
 
+/* The generation itself may take minutes, and has no limit. */
 int hsm_key_generate(struct hsm_token *token, enum pki_key_type type, const char *label,
                      const struct hsm_id *id, struct hsm_key **ret)
 {
+    struct pair_arguments a = {.token = token, .type = type, .id = *id};
     if ((unsigned)type >= PKI_KEY_TYPES)
         return pc_fail(PC_EUSAGE, "no such kind of key");
-    int r = check_free(token, label, id);
-    if (r < 0)
-        return r;
-    CK_SESSION_HANDLE session;
-    r = hsm_token_open_writer(token, &session);
-    if (r < 0)
-        return r;
-    r = generate_in(token, session, type, label, id, ret);
-    (void)token->module->C_CloseSession(session);
+    int r = hsm_label_copy(label, a.label);
+    if (r == 0)
+        r = hsm_run(token->workers, "preparing a new key", prepare_on_worker, &a, sizeof a);
+    if (r == 0)
+        r = hsm_run_unlimited(token->workers, "making a key", generate_on_worker, &a, sizeof a);
+    if (r == 0)
+        r = hsm_run(token->workers, "checking the new key", finish_on_worker, &a, sizeof a);
+    if (r == 0)
+        *ret = a.key;
     return r;
 }
 
@@ -186,7 +209,7 @@ static int find_at_most_one(struct hsm_token *token, CK_OBJECT_CLASS class, cons
     return 0;
 }
 
-int hsm_key_destroy(struct hsm_token *token, const struct hsm_id *id)
+static int destroy_pair(struct hsm_token *token, const struct hsm_id *id)
 {
     CK_OBJECT_HANDLE halves[2];
     int r = find_at_most_one(token, CKO_PRIVATE_KEY, id, &halves[0]);
@@ -204,4 +227,16 @@ int hsm_key_destroy(struct hsm_token *token, const struct hsm_id *id)
     CK_RV rv = destroy(token, session, halves);
     (void)token->module->C_CloseSession(session);
     return rv == CKR_OK ? 0 : hsm_fail(rv, "token '%s': the key pair cannot be removed", token->info.label);
+}
+
+static int destroy_on_worker(void *arguments)
+{
+    const struct pair_arguments *a = arguments;
+    return destroy_pair(a->token, &a->id);
+}
+
+int hsm_key_destroy(struct hsm_token *token, const struct hsm_id *id)
+{
+    struct pair_arguments a = {.token = token, .id = *id};
+    return hsm_run(token->workers, "removing a key", destroy_on_worker, &a, sizeof a);
 }

@@ -5,6 +5,7 @@
 
 #include "hsm/internal.h"
 #include "hsm/key.h"
+#include "hsm/result.h"
 #include "hsm/signer.h"
 #include "src/base/error.h"
 
@@ -60,10 +61,17 @@ struct work_arguments {
     void *context;
 };
 
+/* What went wrong inside OpenSSL does not tell whether the token is still there: its session does. */
 static int work_on_worker(void *arguments)
 {
     const struct work_arguments *a = arguments;
-    return a->work(a->key->signer, a->context);
+    const struct hsm_token *token = a->key->token;
+    CK_SESSION_INFO info;
+    int r = a->work(a->key->signer, a->context);
+    if (r == 0)
+        return 0;
+    CK_RV rv = token->module->C_GetSessionInfo(token->session, &info);
+    return rv == CKR_OK ? r : hsm_fail(rv, "token '%s': it does not sign", token->info.label);
 }
 
 int hsm_key_work(struct hsm_key *key, int (*work)(EVP_PKEY *signer, void *context), void *context)

@@ -76,7 +76,5 @@ void ca_failure_keep(int code, struct ca_failure *ret)
 
 int ca_failure_again(const struct ca_failure *failure)
 {
-    if (failure->code == PC_EREFUSED)
-        return pc_refuse(failure->name, "%s", failure->text);
-    return pc_fail(failure->code, "%s", failure->text);
+    return pc_fail_named(failure->code, failure->name, "%s", failure->text);
 }

@@ -139,14 +139,24 @@ static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_pla
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
+static int sign_tbs(struct ca *ca, const struct pc_bytes *tbs, struct pc_bytes *ret_der)
+{
+    const struct pki_signer signer = hsm_key_pki_signer(ca->key);
+    return pki_tbs_sign(&signer, ca->public_key, tbs, ret_der);
+}
+
 static int sign_crl(struct ca *ca, const struct pki_crl_plan *plan, const struct pc_bytes *tbs,
                     struct pc_bytes *ret_pem)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
     pc_autobytes der = {0};
-    const struct pki_signer signer = hsm_key_pki_signer(ca->key);
-    int r = pki_tbs_sign(&signer, ca->public_key, tbs, &der);
+    int r = sign_tbs(ca, tbs, &der);
+    if (ca_token_lost(ca, r)) {
+        r = ca_token_reopen(ca);
+        if (r == 0)
+            r = sign_tbs(ca, tbs, &der);
+    }
     if (r == 0)
         r = pki_crl_parse(der.data, der.len, &crl);
     if (r == 0)

@@ -46,6 +46,8 @@ int ca_token_login(struct ca *ca); /* asks for the PIN, once */
  * certificate's. */
 int ca_signing_key(struct ca *ca);
 void ca_token_close(struct ca *ca);
+/* Whether `r` is a loss after which ca_token_reopen can be tried: not before ca_signing_key, once a login. */
+bool ca_token_lost(const struct ca *ca, int r);
 /* After PC_EUNREACH "token-lost", once: closes the token, opens it, logs in with the PIN that was kept, finds
  * the key again. PC_EAUTH when that PIN is refused now: it is then forgotten, and never tried a second time.
  */

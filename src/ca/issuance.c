@@ -260,6 +260,11 @@ static void let_go_alone(struct ca *ca, const struct issuance *issuance)
 int issuance_complete(struct ca *ca, struct issuance *issuance)
 {
     int r = issuance_sign(ca, issuance);
+    if (ca_token_lost(ca, r)) {
+        r = ca_token_reopen(ca);
+        if (r == 0)
+            r = issuance_sign(ca, issuance);
+    }
     if (r == 0)
         r = finish_alone(ca, issuance);
     if (r < 0) {

@@ -2,6 +2,8 @@
  * act.c. */
 #include "src/ca/internal.h"
 
+#include <string.h>
+
 #include "src/base/error.h"
 #include "src/base/file.h"
 
@@ -36,22 +38,30 @@ int ca_token_open(struct ca *ca)
     return 0;
 }
 
+static int login(struct ca *ca, const struct pc_secret *pin)
+{
+    pc_autoclose int turn = -1;
+    int r = take_turn(ca, &turn);
+    if (r == 0)
+        r = hsm_token_login(ca->token, pin);
+    if (r == 0)
+        ca->logged_in = true;
+    return r;
+}
+
 int ca_token_login(struct ca *ca)
 {
     if (ca->logged_in)
         return 0;
     pc_autosecret *pin = NULL;
-    pc_autoclose int turn = -1;
     int r = ca_token_open(ca);
     /* Whoever has to type it may take their time: nobody waits for that. */
     if (r == 0)
         r = ca->settings->pin(ca->settings->pin_context, ca->token_info.label, &pin);
     if (r == 0)
-        r = take_turn(ca, &turn);
-    if (r == 0)
-        r = hsm_token_login(ca->token, pin);
-    if (r == 0)
-        ca->logged_in = true;
+        r = login(ca, pin);
+    if (r == 0 && ca->keep_pin)
+        ca->pin = pc_steal(pin);
     return r;
 }
 
@@ -64,6 +74,7 @@ static int find_key(struct ca *ca)
 
 int ca_signing_key(struct ca *ca)
 {
+    ca->keep_pin = true; /* a token that is lost in the middle takes one login more */
     int r = ca_token_login(ca);
     if (r == 0 && !ca->key)
         r = find_key(ca);
@@ -72,11 +83,32 @@ int ca_signing_key(struct ca *ca)
     return r < 0 ? r : hsm_key_equals(ca->key, ca->public_key);
 }
 
+bool ca_token_lost(const struct ca *ca, int r)
+{
+    return r == PC_EUNREACH && ca->pin && ca->certificate && strcmp(pc_error_name(), "token-lost") == 0;
+}
+
+int ca_token_reopen(struct ca *ca)
+{
+    pc_autosecret *pin = pc_steal(ca->pin); /* for this login, and none after it */
+    if (!pin)
+        return pc_fail_named(PC_EUNREACH, "token-lost",
+                             "token '%s': lost, and no PIN was kept to log in again", ca->token_info.label);
+    ca_token_close(ca);
+    int r = ca_token_open(ca);
+    if (r == 0)
+        r = login(ca, pin);
+    if (r == 0)
+        r = ca_signing_key(ca);
+    return r < 0 ? pc_fail_in("the token was lost and did not come back") : 0;
+}
+
 void ca_token_close(struct ca *ca)
 {
     hsm_key_free(pc_steal(ca->key));
     hsm_key_free(pc_steal(ca->audit_key));
     audit_writer_free(pc_steal(ca->audit_writer));
     hsm_token_close(pc_steal(ca->token));
+    pc_secret_free(pc_steal(ca->pin));
     ca->logged_in = false;
 }

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "src/base/error.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "src/cmd/output.h"
 
 static struct cmd *running; /* the log's listener has no context of its own */
@@ -100,5 +101,7 @@ int cmd_main(const struct cmd_program *program, int argc, char **argv)
     }
     json_decref(cmd.result);
     pc_config_free(cmd.config);
+    if (pc_process_abandoned())
+        _exit(-rc); /* exit() would ask the module that hangs to clean up */
     return -rc;
 }
