@@ -140,16 +140,20 @@ static int update_plan(struct ca *ca, const struct wanted *wanted, const struct 
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
-/* The key of the journal, if the token made it before the interruption. What is left of half a pair is
- * removed, unless something was signed with it. */
+/* The key of the journal, if the token made it before the interruption. What is left of a pair that the token
+ * had not finished (a half, or halves without their values) is removed, unless something was signed with it.
+ */
 static int find_planned_key(struct ca *ca, const struct ledger_certificate *root)
 {
     if (strcmp(ca->issuer.token_serial, ca->token_info.serial) != 0)
         return pc_refuse("init-token", "an interrupted init used the token with serial %s; this one is %s",
                          ca->issuer.token_serial, ca->token_info.serial);
     int r = hsm_key_find(ca->token, &ca->issuer.key_id, &ca->key);
-    if (r != PC_EREFUSED || strcmp(pc_error_name(), "key-missing") != 0 || root->id)
+    if (r == 0 && !root->id)
+        r = hsm_key_check(ca->key, NULL);
+    if (r != PC_EREFUSED || root->id)
         return r;
+    hsm_key_free(pc_steal(ca->key));
     r = hsm_key_destroy(ca->token, &ca->issuer.key_id);
     return r == PC_EREFUSED && strcmp(pc_error_name(), "key-missing") == 0 ? 0 : r;
 }

@@ -9,7 +9,8 @@
  *   SHIM_GONE        "C_Sign:3:0x32[:TIMES]": the token is gone from that call on: every call answers that
  *                    code until C_Finalize, and after TIMES initialisations more. Of a list one after the
  *                    other comes true, each once a process (or until SHIM_RUN holds another text)
- *   SHIM_KILL        "C_Sign:2:before", "*:17:after": SIGKILL before or after that call is passed on
+ *   SHIM_SIGNED      file to which each answered C_Sign appends a line: the key's label, what was signed in
+ * hex SHIM_KILL        "C_Sign:2:before", "*:17:after": SIGKILL before or after that call is passed on
  *   SHIM_HANG        "C_Sign:3": that call never returns, and is not passed on
  *   SHIM_DELAY       "C_Sign:20": each of them takes so many milliseconds longer
  *   SHIM_WRONG       "C_Sign:2": one bit of the signature is flipped
@@ -204,6 +205,20 @@ static CK_RV shim_C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDL
     return call_ends(&call, rv);
 }
 
+static CK_RV shim_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    struct call call;
+    CK_RV rv;
+    char label[64] = "";
+    CK_ATTRIBUTE asked = {CKA_LABEL, label, sizeof label - 1};
+    if (call_begins(F_C_SignInit, &call, &rv)) {
+        rv = real->C_SignInit(session, mechanism, key);
+        if (rv == CKR_OK && real->C_GetAttributeValue(session, key, &asked, 1) == CKR_OK)
+            signed_begins(session, label);
+    }
+    return call_ends(&call, rv);
+}
+
 /* A token that fails C_Sign has ended the operation all the same (PKCS#11 v2.40 §5.11). */
 static CK_RV shim_C_Sign(CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
                          unsigned char *signature, CK_ULONG *len)
@@ -214,6 +229,8 @@ static CK_RV shim_C_Sign(CK_SESSION_HANDLE session, unsigned char *data, CK_ULON
     CK_ULONG lost_len = sizeof lost;
     if (call_begins(F_C_Sign, &call, &rv)) {
         rv = real->C_Sign(session, data, data_len, signature, len);
+        if (rv == CKR_OK && signature && *len > 0)
+            signed_note(session, data, data_len);
         if (rv == CKR_OK && signature && *len > 0 && rules_wrong(&call))
             signature[*len - 1] ^= 1;
     } else {

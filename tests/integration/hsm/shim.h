@@ -28,7 +28,6 @@
     X(C_DecryptInit, (CK_SESSION_HANDLE a, CK_MECHANISM * b, CK_OBJECT_HANDLE c), (a, b, c))                 \
     X(C_Decrypt, (CK_SESSION_HANDLE a, unsigned char *b, CK_ULONG c, unsigned char *d, CK_ULONG *e),         \
       (a, b, c, d, e))                                                                                       \
-    X(C_SignInit, (CK_SESSION_HANDLE a, CK_MECHANISM * b, CK_OBJECT_HANDLE c), (a, b, c))                    \
     X(C_SignUpdate, (CK_SESSION_HANDLE a, unsigned char *b, CK_ULONG c), (a, b, c))                          \
     X(C_SignFinal, (CK_SESSION_HANDLE a, unsigned char *b, CK_ULONG *c), (a, b, c))                          \
     X(C_GenerateKeyPair,                                                                                     \
@@ -52,6 +51,7 @@
     X(C_CloseAllSessions)                                                                                    \
     X(C_Login)                                                                                               \
     X(C_GetAttributeValue)                                                                                   \
+    X(C_SignInit)                                                                                            \
     X(C_Sign)
 
 enum function {
@@ -92,6 +92,10 @@ void state_closed(CK_SESSION_HANDLE session);
 void state_closed_all(CK_SLOT_ID slot);
 void state_finalised(void);
 void state_describe(CK_SLOT_ID slot, CK_TOKEN_INFO *info);
+
+/* What was signed: by the key of that label since this session's last C_SignInit. */
+void signed_begins(CK_SESSION_HANDLE session, const char *label);
+void signed_note(CK_SESSION_HANDLE session, const unsigned char *data, CK_ULONG len);
 
 /* A rule that cannot be read would make a test pass for the wrong reason: ends the process. */
 void bad_rule(const char *variable) __attribute__((noreturn));
