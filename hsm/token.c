@@ -71,12 +71,24 @@ static int close_on_worker(void *arguments)
     return 0;
 }
 
+/* Closing is what is done after a failure: that failure is the one to be told. */
+static void close_within(struct hsm_token *token)
+{
+    int code = pc_error_code();
+    const char *name = pc_error_name();
+    pc_autofree char *text = strdup(pc_error_text());
+    if (hsm_hangs(token->workers))
+        return;
+    if (hsm_run(token->workers, "closing the token", close_on_worker, &token, sizeof token) < 0)
+        (void)pc_fail_named(code, name, "%s", text ? text : "");
+}
+
 void hsm_token_close(struct hsm_token *token)
 {
     if (!token)
         return;
     if (token->workers) {
-        (void)hsm_run(token->workers, "closing the token", close_on_worker, &token, sizeof token);
+        close_within(token);
         if (hsm_hangs(token->workers))
             return;
         hsm_workers_free(token->workers);

@@ -66,6 +66,16 @@ static void find_softhsm(void)
         skip_all("softhsm2-util is missing");
 }
 
+static void write_conf(const char *tokens)
+{
+    FILE *file = fopen(conf, "w");
+    if (!file)
+        skip_all("no temporary folder");
+    fprintf(file, "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", tokens);
+    fclose(file);
+    setenv("SOFTHSM2_CONF", conf, 1);
+}
+
 void fixture_start(const char *argv1)
 {
     char tokens[96];
@@ -79,12 +89,9 @@ void fixture_start(const char *argv1)
     snprintf(conf, sizeof conf, "%s/softhsm2.conf", folder);
     snprintf(tokens, sizeof tokens, "%s/tokens", folder);
     snprintf(shim_log, sizeof shim_log, "%s/calls", folder);
-    FILE *file = fopen(conf, "w");
-    if (!file || mkdir(tokens, 0700) != 0)
+    if (mkdir(tokens, 0700) != 0)
         skip_all("no temporary folder");
-    fprintf(file, "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", tokens);
-    fclose(file);
-    setenv("SOFTHSM2_CONF", conf, 1);
+    write_conf(tokens);
     setenv("SHIM_MODULE", module, 1);
     shim_reset();
 }
@@ -95,6 +102,18 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     (void)kind;
     (void)where;
     return remove(path);
+}
+
+void fixture_apart(void)
+{
+    char tokens[96], copy[96];
+    snprintf(tokens, sizeof tokens, "%s/tokens", folder);
+    snprintf(copy, sizeof copy, "%s/tokens.%d", folder, (int)getpid());
+    assert_int_equal(run((const char *[]){"cp", "-a", tokens, copy, NULL}), 0);
+    snprintf(conf, sizeof conf, "%s/softhsm2.conf.%d", folder, (int)getpid());
+    snprintf(shim_log, sizeof shim_log, "%s/calls.%d", folder, (int)getpid());
+    write_conf(copy);
+    setenv("SHIM_LOG", shim_log, 1);
 }
 
 void fixture_end(void)

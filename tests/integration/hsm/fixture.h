@@ -22,6 +22,8 @@
  * CI: a failure) where SoftHSM is not installed. `argv1` is the shim's path. */
 void fixture_start(const char *argv1);
 void fixture_end(void);
+/* For a child process: a copy of all tokens, and a log, of its own. */
+void fixture_apart(void);
 const char *fixture_folder(void);
 const char *fixture_module(void); /* SoftHSM itself */
 const char *fixture_shim(void);   /* the shim before it */
