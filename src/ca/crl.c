@@ -51,13 +51,14 @@ static int add_entry(void *context, const struct ledger_entry *listed)
     return 0;
 }
 
-/* Superseded certificates whose overlap is over. */
+/* Superseded certificates whose overlap is over. A probe's has long expired by then, and its key is gone. */
 static int end_overlaps(struct ca *ca)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
     int r = ledger_collect(ca->ledger, &(struct ledger_query){.overlap_over = pc_now()}, &rows);
     for (size_t i = 0; r == 0 && i < rows.count; i++)
-        r = issuance_revoke(ca, &rows.rows[i], CRL_REASON_SUPERSEDED, 0);
+        if (strcmp(rows.rows[i].record.profile, pki_profile_probe.name) != 0)
+            r = issuance_revoke(ca, &rows.rows[i], CRL_REASON_SUPERSEDED, 0);
     return r;
 }
 
@@ -121,7 +122,7 @@ static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_pla
         return r;
     int64_t from = pc_now() - ca->settings->backdate;
     plan->number = last.number + 1;
-    plan->this_update = last.number ? later(from, last.this_update + 1) : from;
+    plan->this_update = last.number && !last.pardoned ? later(from, last.this_update + 1) : from;
     warn_of_clock(plan->this_update);
     plan->next_update =
         earlier(later(pc_now(), plan->this_update) + ca->settings->crl_days * PC_DAY, PC_TIME_MAX);
@@ -208,35 +209,16 @@ int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
     return 0;
 }
 
-/* Stops a search at the first row that the CRL with number `*context` cannot list. */
-static int is_unlisted(void *context, const struct ledger_certificate *row)
-{
-    return (uint64_t)row->listed_from > *(const uint64_t *)context;
-}
-
-static int is_found(void *context, const struct ledger_certificate *row)
-{
-    (void)context;
-    (void)row;
-    return 1;
-}
-
 int crl_due(struct ca *ca, bool *ret)
 {
-    const struct ledger_query ended = {.overlap_over = pc_now()};
-    const struct ledger_query revoked = {.issuer = ca->issuer.id,
-                                         .states = LEDGER_BIT(LEDGER_HELD) | LEDGER_BIT(LEDGER_REVOKED) |
-                                                   LEDGER_BIT(LEDGER_VOID)};
     struct ledger_crl last;
+    bool behind = false;
     int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
-    bool due = r == 0 && (last.number == 0 || last.next_update <= pc_now());
-    if (r == 0 && !due)
-        r = ca->ledger->ops->find(ca->ledger, &ended, is_found, NULL);
-    if (r == 0 && !due)
-        r = ca->ledger->ops->find(ca->ledger, &revoked, is_unlisted, &last.number);
+    if (r == 0)
+        r = ca->ledger->ops->crl_behind(ca->ledger, ca->issuer.id, &last, pc_now(), &behind);
     if (r < 0)
         return r;
-    *ret = due || r > 0;
+    *ret = behind || last.number == 0 || last.next_update <= pc_now();
     return 0;
 }
 
@@ -268,40 +250,6 @@ int crl_report_last(struct ca *ca, struct ca_crl_report *ret)
                                       .entries = last.entries,
                                       .path = path};
     return r;
-}
-
-/* The last CRL on record. */
-static int last_crl(struct ca *ca, struct ledger_crl *ret_last, X509_CRL **ret)
-{
-    struct ledger_crl last;
-    pc_autobytes der = {0};
-    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
-    if (r == 0 && last.number == 0)
-        return pc_refuse("crl-missing", "there is no CRL on record; plantca crl makes one");
-    if (r == 0)
-        r = ca->ledger->ops->crl_body(ca->ledger, ca->issuer.id, last.number, &der);
-    if (r == 0)
-        r = pki_crl_parse(der.data, der.len, ret);
-    if (r == 0 && ret_last)
-        *ret_last = last;
-    return r;
-}
-
-int crl_lists_serial(struct ca *ca, const char *serial, bool *ret)
-{
-    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
-    PC_CLEANUP(ASN1_INTEGER_free_ref) ASN1_INTEGER *number = ASN1_INTEGER_new();
-    X509_REVOKED *entry = NULL;
-    struct pki_serial parsed;
-    int r = last_crl(ca, NULL, &crl);
-    if (r == 0)
-        r = pki_serial_parse(serial, &parsed);
-    if (r < 0)
-        return r;
-    if (!number || ASN1_STRING_set(number, parsed.octets, (int)parsed.len) != 1)
-        return pc_fail(PC_EFAIL, "out of memory");
-    *ret = X509_CRL_get0_by_serial(crl, &entry, number) != 0;
-    return 0;
 }
 
 int ca_crl(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
@@ -337,7 +285,14 @@ int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem
 {
     PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
     struct ledger_crl last;
-    int r = last_crl(ca, &last, &crl);
+    pc_autobytes der = {0};
+    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    if (r == 0 && last.number == 0)
+        return pc_refuse("crl-missing", "there is no CRL on record; plantca crl makes one");
+    if (r == 0)
+        r = ca->ledger->ops->crl_body(ca->ledger, ca->issuer.id, last.number, &der);
+    if (r == 0)
+        r = pki_crl_parse(der.data, der.len, &crl);
     if (r == 0)
         r = pki_crl_append_pem(crl, ret_pem);
     if (r == 0)

@@ -37,11 +37,13 @@ static int describe(struct ca *ca, X509 *certificate, struct ledger_certificate 
     return 0;
 }
 
-static int audit_incident(struct ca *ca, const struct ledger_certificate *row, int reason, const char *rule)
+/* `outcome`: "done" where a row came of it. */
+static int audit_incident(struct ca *ca, const struct ledger_certificate *row, int reason,
+                          const char *outcome, const char *rule)
 {
     return ca_audit(ca, &(struct audit_act){
                             .act = "incident",
-                            .outcome = rule ? "refused" : "done",
+                            .outcome = outcome,
                             .rule = rule,
                             .certificate = row->id,
                             .profile = PROFILE,
@@ -76,7 +78,7 @@ int incident_record(struct ca *ca, const struct ca_selector *selector, int reaso
     row.record.invalid_since = selector->invalid_since;
     r = ca->ledger->ops->record(ca->ledger, &row, &der, &row.id);
     if (r == 0)
-        r = audit_incident(ca, &row, reason, NULL);
+        r = audit_incident(ca, &row, reason, "done", NULL);
     if (r == 0)
         *ret_row = row.id;
     return r;
@@ -89,7 +91,7 @@ int incident_twin(struct ca *ca, const struct ca_selector *selector, const struc
     bool listed = row->state == LEDGER_REVOKED || row->state == LEDGER_VOID;
     int r = read_certificate(ca, selector->certificate, &twin, &der);
     if (r == 0)
-        r = audit_incident(ca, &twin, 0, listed ? NULL : "revoke-twin");
+        r = audit_incident(ca, &twin, -1, listed ? "found" : "refused", listed ? NULL : "revoke-twin");
     if (r < 0 || listed)
         return r;
     return pc_refuse(

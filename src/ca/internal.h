@@ -77,9 +77,10 @@ struct issuance {
     const char *request_sha256; /* NULL: there was no request */
     char key_sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT],
         certificate_sha256[PKI_FINGERPRINT_TEXT];
-    int64_t row;              /* in the ledger */
-    int64_t predecessor;      /* its row, or 0 */
-    int revoke_old;           /* CRLReason, or -1 */
+    int64_t row;         /* in the ledger */
+    int64_t predecessor; /* its row, or 0 */
+    int revoke_old;      /* CRLReason, or -1 */
+    int64_t at_most;     /* seconds from now on that it may be valid, if that is less; 0: no such bound */
     struct pc_bytes tbs, der; /* owned */
 };
 void issuance_clear(struct issuance *issuance);
@@ -118,17 +119,15 @@ int ca_chain_pem(struct ca *ca, int64_t row, struct pc_bytes *ret);
 
 /* crl.c: the lock is held by the caller. */
 int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem);
-/* Whether the last CRL keeps silent about something: it was never made, has lapsed, or a revocation is on
- * record that it does not list (the token was away, or its PIN wrong), or an overlap has ended since. Needs
- * no lock. */
+/* Whether the last CRL is not what it should be: it was never made, has lapsed, or a revocation or a release
+ * is on record that it does not know of (the token was away, or its PIN wrong), or an overlap has ended
+ * since. Needs no lock. */
 int crl_due(struct ca *ca, bool *ret);
 /* The same, or [ca] crl-renew before its nextUpdate is reached (but never before half of its life is over).
  */
 int crl_renewal_due(struct ca *ca, bool *ret);
 /* The last CRL on record, told of as if it had just been made. */
 int crl_report_last(struct ca *ca, struct ca_crl_report *ret);
-/* Whether the last CRL lists this serial. */
-int crl_lists_serial(struct ca *ca, const char *serial, bool *ret);
 /* The last CRL on record as PEM; refused "crl-missing" when there is none. */
 int crl_last_pem(struct ca *ca, struct ledger_crl *ret, struct pc_bytes *ret_pem);
 int crl_write(struct ca *ca, const struct pc_bytes *pem); /* to the state folder */

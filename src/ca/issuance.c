@@ -40,6 +40,8 @@ int issuance_plan(const struct ca *ca, struct issuance *issuance, int64_t days)
     if (r == 0)
         r = pki_validity(pc_now(), ca->settings->backdate, days, plan->issuer, &plan->not_before,
                          &plan->not_after);
+    if (r == 0 && issuance->at_most && plan->not_after > pc_now() + issuance->at_most)
+        plan->not_after = pc_now() + issuance->at_most;
     if (r == 0)
         r = pki_certificate_tbs(plan, &tbs);
     return r < 0 ? r : take_tbs(issuance, &tbs);

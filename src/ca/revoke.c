@@ -26,8 +26,6 @@ struct order {
     int reason;
     int (*act)(struct order *order, const struct ledger_certificate *row);
     struct ca_revoke_report report;
-    int64_t listed_from; /* the latest CRL that one of them needs */
-    bool relist;         /* what the last CRL says of one of them has changed */
 };
 
 /* A key that is revoked must not come back through a reservation that someone is about to sign. */
@@ -41,17 +39,14 @@ static int void_reservations(struct ca *ca, const struct ledger_certificate *rev
     return r;
 }
 
-static int tell(struct order *order, const struct ledger_certificate *row, bool before)
+/* As it is now. */
+static int tell(struct order *order, const struct ledger_certificate *row)
 {
     struct ledger_certificate now;
     int r = ledger_row_get(order->ca->ledger, row->id, &now);
-    if (r < 0)
-        return r;
-    if (now.listed_from > order->listed_from)
-        order->listed_from = now.listed_from;
-    if (!before)
+    if (r == 0)
         order->report.records[order->report.revoked++] = now.record;
-    return 0;
+    return r;
 }
 
 static int revoke_row(struct order *order, const struct ledger_certificate *row)
@@ -67,11 +62,10 @@ static int revoke_row(struct order *order, const struct ledger_certificate *row)
         r = issuance_revoke(ca, row, order->reason, order->selector->invalid_since);
         if (r == 0)
             r = void_reservations(ca, row);
-        order->relist = order->relist || row->state == LEDGER_HELD; /* another reason now */
     }
     if (before)
         order->report.already += row->listed_from > 0;
-    return r < 0 ? r : tell(order, row, before);
+    return r < 0 || before ? r : tell(order, row);
 }
 
 static int audit_row(struct ca *ca, const char *act, const struct ledger_certificate *row)
@@ -84,6 +78,7 @@ static int audit_row(struct ca *ca, const char *act, const struct ledger_certifi
                             .subject = row->record.cn,
                             .serial = row->record.serial,
                             .key_sha256 = row->record.key_sha256,
+                            .reason = CRL_REASON_CERTIFICATE_HOLD,
                         });
 }
 
@@ -102,26 +97,22 @@ static int hold_row(struct order *order, const struct ledger_certificate *row)
     if (r == 0 && !before)
         r = audit_row(ca, "hold", row);
     order->report.already += before;
-    return r < 0 ? r : tell(order, row, before);
+    return r < 0 || before ? r : tell(order, row);
 }
 
 static int release_row(struct order *order, const struct ledger_certificate *row)
 {
     struct ca *ca = order->ca;
-    bool listed = false;
     if ((OVER | LEDGER_UNFINISHED) & LEDGER_BIT(row->state))
         return 0;
-    int r = crl_lists_serial(ca, row->record.serial, &listed);
-    order->relist = order->relist || listed;
     if (row->state != LEDGER_HELD) {
         order->report.already++;
-        return r;
+        return 0;
     }
-    if (r == 0)
-        r = ca->ledger->ops->release(ca->ledger, row->id);
+    int r = ca->ledger->ops->release(ca->ledger, row->id);
     if (r == 0)
         r = audit_row(ca, "release", row);
-    return r < 0 ? r : tell(order, row, false);
+    return r < 0 ? r : tell(order, row);
 }
 
 static int act_on(struct order *order, const struct ledger_certificate *selected)
@@ -185,7 +176,6 @@ static int find_incident(struct order *order, struct ledger_rows *ret)
         return pc_fail(PC_EFAIL, "out of memory");
     report->records[report->revoked++] = ret->rows[0].record;
     report->incident = true;
-    order->listed_from = ret->rows[0].listed_from;
     return 0;
 }
 
@@ -223,14 +213,11 @@ static int carry_out(struct order *order)
 /* The CRL that says so: the last one where it does already, else a new one. */
 static int list_them(struct order *order)
 {
-    struct ledger_crl last;
-    struct ca *ca = order->ca;
-    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
+    bool due = false;
+    int r = crl_due(order->ca, &due);
     if (r < 0)
         return r;
-    if (last.number == 0 || order->relist || (uint64_t)order->listed_from > last.number)
-        return ca_crl(ca, &order->report.crl, NULL);
-    return crl_report_last(ca, &order->report.crl);
+    return due ? ca_crl(order->ca, &order->report.crl, NULL) : crl_report_last(order->ca, &order->report.crl);
 }
 
 static int run(struct order *order, struct ca_revoke_report *ret)

@@ -66,6 +66,9 @@ static const struct cmd_option crl_options[] = {
 
 static const struct cmd_option publish_options[] = {
     {"dir", 0, "DIR", "publish to DIR instead of [publish] dir", "publish", "dir"},
+    {"probe", 0, "ADDRESS", "the broker to ask afterwards, instead of [publish] probe", "publish", "probe"},
+    {"retire", 0, "LIST", "serial numbers, or a file of them, that may be shut out", NULL, NULL},
+    {"dry-run", 'n', NULL, "judge what would be published and publish nothing", NULL, NULL},
     PIN_FILE,
     PIN_FD,
 };

@@ -69,7 +69,7 @@ static int act_publish(const struct ca_settings *settings, char **arguments)
     struct ca_publish_report report = {0};
     int r = ca_open(settings, &ca);
     if (r == 0)
-        r = ca_publish(ca, arguments[0], &report);
+        r = ca_publish(ca, &(struct ca_publish_options){.dir = arguments[0]}, &report);
     if (r == 0)
         printf("%llu\n", (unsigned long long)report.crl_number);
     return r;

@@ -252,20 +252,24 @@ static void publication_that_fails(void **state)
     char path[256];
     struct ca_publish_report report = {0};
     b->settings.publish_reload = "exit 3";
-    assert_failed(ca_publish(b->ca, b->publish, &report), PC_EFAIL, "", "exit 3");
+    assert_failed(ca_publish(b->ca, &(struct ca_publish_options){.dir = b->publish}, &report), PC_EFAIL, "",
+                  "exit 3");
     assert_published(b, "ca/ca.crl");
     b->settings.publish_reload = NULL;
     /* A link or a FIFO in the place of a file: refused, and the CA file after the CRL is not touched. */
     published(b, "ca/ca.crl", path);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("/nowhere", path), 0);
-    assert_failed(ca_publish(b->ca, b->publish, &report), PC_EREFUSED, "file-kind", "");
+    assert_failed(ca_publish(b->ca, &(struct ca_publish_options){.dir = b->publish}, &report), PC_EREFUSED,
+                  "file-kind", "");
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0644), 0);
-    assert_failed(ca_publish(b->ca, b->publish, &report), PC_EREFUSED, "file-kind", "");
+    assert_failed(ca_publish(b->ca, &(struct ca_publish_options){.dir = b->publish}, &report), PC_EREFUSED,
+                  "file-kind", "");
     assert_int_equal(unlink(path), 0);
-    assert_ok(ca_publish(b->ca, b->publish, &report));
-    assert_failed(ca_publish(b->ca, "/proc/nowhere", &report), PC_EFAIL, "", "");
+    assert_ok(ca_publish(b->ca, &(struct ca_publish_options){.dir = b->publish}, &report));
+    assert_failed(ca_publish(b->ca, &(struct ca_publish_options){.dir = "/proc/nowhere"}, &report), PC_EFAIL,
+                  "", "");
 }
 
 static void a_stale_crl_is_renewed_by_publication(void **state)
@@ -273,7 +277,7 @@ static void a_stale_crl_is_renewed_by_publication(void **state)
     struct bench *b = *state;
     struct ca_publish_report report = {0};
     pc_time_fix(pc_now() + 31 * PC_DAY);
-    assert_ok(ca_publish(b->ca, b->publish, &report));
+    assert_ok(ca_publish(b->ca, &(struct ca_publish_options){.dir = b->publish}, &report));
     assert_int_equal(report.crl_number, 2);
     assert_false(report.reloaded);
 }
