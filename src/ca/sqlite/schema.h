@@ -8,7 +8,7 @@
 #define DB_CURRENT "state = 'current'"
 #define DB_UNFINISHED "state IN ('reserved', 'signing')"
 #define DB_FINISHED "state NOT IN ('reserved', 'signing')"
-#define DB_PAST "state NOT IN ('reserved', 'signing', 'current')"
+#define DB_PAST "state NOT IN ('reserved', 'signing') AND state <> 'current'"
 
 /* Triggers of a table whose rows are added and nothing else. */
 #define DB_APPEND_ONLY(table)                                                                                \
