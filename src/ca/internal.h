@@ -116,6 +116,8 @@ int ca_issued_fill(struct ca *ca, int64_t row, bool already, struct ca_issued *r
 
 /* list.c: leaf, then what stands between it and the root. */
 int ca_chain_pem(struct ca *ca, int64_t row, struct pc_bytes *ret);
+/* The same of a certificate (DER) that is at hand; needs no ledger. */
+int ca_chain_of(const struct pc_bytes *der, struct pc_bytes *ret);
 
 /* crl.c: the lock is held by the caller. */
 int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <openssl/pem.h>
+
 #include "src/base/error.h"
 #include "src/base/time.h"
 #include "src/ca/internal.h"
@@ -59,28 +61,24 @@ int ca_show(struct ca *ca, const char *uuid_or_serial,
     return pc_refuse("record-unknown", "%s: no certificate on record", uuid_or_serial);
 }
 
-static int append_pem(struct ca *ca, int64_t row, struct pc_bytes *pem)
+int ca_chain_of(const struct pc_bytes *der, struct pc_bytes *ret)
 {
-    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
-    pc_autobytes der = {0};
-    int r = ca->ledger->ops->body(ca->ledger, row, NULL, &der);
-    if (r == 0 && der.len == 0)
-        r = pc_refuse("record-unsigned", "no certificate was issued under this serial");
-    if (r == 0)
-        r = pki_certificate_parse(der.data, der.len, &certificate);
-    return r < 0 ? r : pki_certificate_append_pem(certificate, pem);
+    /* The root signs the leaves itself, and is not sent along: verifiers have it. */
+    PC_CLEANUP(BIO_free_all_ref) BIO *out = BIO_new(BIO_s_mem());
+    char *pem;
+    if (!out || PEM_write_bio(out, PEM_STRING_X509, "", der->data, (long)der->len) <= 0)
+        return pc_fail_openssl(PC_EFAIL, "chain cannot be written as PEM");
+    long len = BIO_get_mem_data(out, &pem);
+    return pc_bytes_copy(pem, (size_t)len, ret);
 }
 
 int ca_chain_pem(struct ca *ca, int64_t row, struct pc_bytes *ret)
 {
-    /* The root signs the leaves itself, and is not sent along: verifiers have it. */
-    pc_autobytes pem = {0};
-    int r = append_pem(ca, row, &pem);
-    if (r < 0)
-        return r;
-    *ret = pem;
-    pem = (struct pc_bytes){0};
-    return 0;
+    pc_autobytes der = {0};
+    int r = ca->ledger->ops->body(ca->ledger, row, NULL, &der);
+    if (r == 0 && der.len == 0)
+        r = pc_refuse("record-unsigned", "no certificate was issued under this serial");
+    return r < 0 ? r : ca_chain_of(&der, ret);
 }
 
 int ca_certificate_pem(struct ca *ca, const char *serial, struct pc_bytes *ret)

@@ -11,7 +11,7 @@ check "--help" "$PLANTCA" --help
 said '^Usage: plantca ' "help begins with the usage"
 check "help" "$PLANTCA" help
 check "help COMMAND" "$PLANTCA" help sign
-said 'Usage: plantca sign .* CSR$' "help of a command shows its operands"
+said 'Usage: plantca sign .* \[CSR\]$' "help of a command shows its operands"
 check "COMMAND --help without its operands" "$PLANTCA" sign --help
 check "COMMAND --help with an unsound configuration" env PLANTCA_CONFIG=/nowhere "$PLANTCA" status --help
 check "help with an unsound configuration" env PLANTCA_CONFIG=/nowhere "$PLANTCA" help

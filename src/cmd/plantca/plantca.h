@@ -34,6 +34,9 @@ int plantca_check_input(const struct cmd *cmd,
 int plantca_read_request(const char *path, struct pc_bytes *ret);
 int plantca_name_request(int rc, const char *path);
 
+/* batch.c: sign --batch. */
+int plantca_sign_batch(struct cmd *cmd);
+
 /* record.c: one certificate on record, as JSON members and as lines of a summary. */
 json_t *plantca_record_json(const struct ca_record *record);
 void plantca_record_say(const struct cmd *cmd, const struct ca_record *record);

@@ -109,6 +109,11 @@ int plantca_run_sign(struct cmd *cmd)
     const char *path = cmd->operands[0];
     struct ca_sign_options options;
     pc_autobytes csr = {0};
+
+    if (cmd_given(cmd, "batch"))
+        return plantca_sign_batch(cmd);
+    if (cmd->operand_count == 0)
+        return pc_fail(PC_EUSAGE, "a CSR, or --batch, must be given");
     int rc = read_options(cmd, &options);
 
     if (rc == 0)

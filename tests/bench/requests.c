@@ -1,0 +1,74 @@
+/* Makes requests as many plants would send them: requests DIR COUNT. Each has a P-256 key of its own, which
+ * is thrown away; DIR gets UUID.csr and, beside it, DIR.csv names them all. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/ec.h>
+
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/base/memory.h"
+#include "src/base/random.h"
+#include "src/pki/name.h"
+#include "src/pki/openssl.h"
+#include "src/pki/request.h"
+
+static int random_uuid(char ret[PKI_UUID_TEXT])
+{
+    unsigned char octets[16];
+    char hex[2 * sizeof octets + 1];
+    int r = pc_random(octets, sizeof octets);
+    if (r < 0)
+        return r;
+    octets[6] = (octets[6] & 0x0f) | 0x40; /* RFC 4122 §4.4 */
+    octets[8] = (octets[8] & 0x3f) | 0x80;
+    pc_hex(octets, sizeof octets, hex);
+    snprintf(ret, PKI_UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+    return 0;
+}
+
+static int make_one(const char *dir, FILE *manifest)
+{
+    char uuid[PKI_UUID_TEXT];
+    PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *key = EVP_EC_gen("P-256");
+    pc_autobytes pem = {0};
+    pc_autofree char *path = NULL;
+    int r = key ? random_uuid(uuid) : pc_fail_openssl(PC_EFAIL, "key");
+    if (r == 0)
+        r = pki_request_build(key, uuid, &pem);
+    if (r == 0 && asprintf(&path, "%s/%s.csr", dir, uuid) < 0)
+        r = pc_fail(PC_EFAIL, "out of memory");
+    if (r == 0)
+        r = pc_file_write(path, pem.data, pem.len, &(struct pc_file_options){.behind = true});
+    if (r == 0 && fprintf(manifest, "%s,%s\r\n", uuid, path) < 0)
+        r = pc_fail_errno(PC_EFAIL, "manifest");
+    return r;
+}
+
+static int make_all(const char *dir, long count)
+{
+    pc_autofree char *name = NULL;
+    int r = pc_dir_make(dir, 0755);
+    if (r < 0 || asprintf(&name, "%s.csv", dir) < 0)
+        return r < 0 ? r : pc_fail(PC_EFAIL, "out of memory");
+    FILE *manifest = fopen(name, "w");
+    if (!manifest)
+        return pc_fail_errno(PC_EFAIL, "%s", name);
+    for (long i = 0; r == 0 && i < count; i++)
+        r = make_one(dir, manifest);
+    return fclose(manifest) == 0 || r < 0 ? r : pc_fail_errno(PC_EFAIL, "%s", name);
+}
+
+int main(int argc, char **argv)
+{
+    long count = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+    if (count <= 0) {
+        fprintf(stderr, "usage: requests DIR COUNT\n");
+        return 2;
+    }
+    int r = make_all(argv[1], count);
+    if (r < 0)
+        fprintf(stderr, "requests: %s\n", pc_error_text());
+    return -r;
+}
