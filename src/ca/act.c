@@ -6,6 +6,19 @@
 
 #include "src/base/build.h"
 #include "src/base/error.h"
+#include "src/ca/audit/checkpoint.h"
+#include "src/ca/audit/key.h"
+
+int ca_signing_run(struct ca *ca)
+{
+    bool due = false;
+    int r = ca_signing_key(ca);
+    if (r == 0)
+        r = audit_key_ensure(ca);
+    if (r == 0)
+        r = checkpoint_due(ca, &due);
+    return r < 0 || !due ? r : checkpoint_make(ca, 0);
+}
 
 int ca_begin(struct ca *ca, struct ledger **ret_open)
 {

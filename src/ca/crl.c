@@ -6,6 +6,7 @@
 #include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/base/time.h"
+#include "src/ca/audit/checkpoint.h"
 #include "src/ca/internal.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
@@ -195,6 +196,9 @@ int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
         r = sign_crl(ca, &plan, &tbs, &pem);
     if (r == 0)
         r = crl_write(ca, &pem);
+    /* An init makes its own when there is an audit key. */
+    if (r == 0 && ca->issuer.active)
+        r = checkpoint_make(ca, plan.number);
     if (r < 0)
         return r;
     *ret = (struct ca_crl_report){.number = plan.number,

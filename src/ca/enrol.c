@@ -148,7 +148,7 @@ static int issue(struct ca *ca, struct enrolment *e, struct enrol_decision *deci
 {
     int r = issuance_plan(ca, &e->issuance, e->days);
     if (r == 0)
-        r = ca_signing_key(ca);
+        r = ca_signing_run(ca);
     if (r == 0)
         r = record_alone(ca, e, decision);
     if (r < 0 || decision->act == IDENTITY_GIVE)

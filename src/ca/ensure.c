@@ -4,6 +4,8 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/ca/audit/checkpoint.h"
+#include "src/ca/audit/key.h"
 #include "src/ca/internal.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
@@ -63,6 +65,16 @@ static int check_files(struct ca *ca, const struct ca_summary *summary)
     return r < 0 ? r : check_crl_file(ca, summary->crl_path);
 }
 
+/* An init that was interrupted at its very end, or a CA of a time before there were audit keys. */
+static int ensure_vouched(struct ca *ca)
+{
+    struct checkpoint_standing standing;
+    int r = audit_key_ensure(ca);
+    if (r == 0)
+        r = checkpoint_standing(ca, &standing);
+    return r < 0 || standing.last.id ? r : checkpoint_make(ca, 0);
+}
+
 static int check_sound(const struct ca_settings *settings, struct ca_summary *ret)
 {
     struct ca *ca PC_CLEANUP(ca_close_ref) = NULL;
@@ -74,6 +86,8 @@ static int check_sound(const struct ca_settings *settings, struct ca_summary *re
         r = check_files(ca, &summary);
     if (r == 0)
         r = ca_signing_key(ca);
+    if (r == 0)
+        r = ensure_vouched(ca);
     if (r < 0)
         return r;
     summary.token = ca->token_info;

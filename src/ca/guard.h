@@ -11,4 +11,7 @@
  * row); recorded as a refusal. `plantca reconcile --accept-loss` is the way out. Judged once a run. */
 int guard_check(struct ca *ca);
 
+/* The latest moment that the record tells of: its last checkpoint, or an audit row since. */
+int guard_clock(struct ca *ca, int64_t *ret);
+
 #endif

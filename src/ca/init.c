@@ -9,6 +9,8 @@
 #include "src/base/file.h"
 #include "src/base/random.h"
 #include "src/base/time.h"
+#include "src/ca/audit/checkpoint.h"
+#include "src/ca/audit/key.h"
 #include "src/ca/internal.h"
 #include "src/pki/openssl.h"
 
@@ -301,6 +303,10 @@ static int make(struct ca *ca, const struct wanted *wanted, struct ca_summary *r
         r = write_files(ca);
     if (r == 0)
         r = activate(ca, wanted->cn);
+    if (r == 0)
+        r = audit_key_ensure(ca);
+    if (r == 0)
+        r = checkpoint_make(ca, 0);
     if (r == 0)
         r = ca_summarise(ca, ret);
     if (r == 0)

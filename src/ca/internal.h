@@ -21,6 +21,7 @@ struct ca {
     bool logged_in;
     struct pc_secret *pin; /* kept from the login on while `keep_pin` is set, for one login more */
     bool keep_pin;
+    bool guarded; /* guard_check found nothing, in this run */
     struct hsm_key *key;
     struct hsm_key *audit_key; /* NULL until audit_key_ensure */
     X509 *audit_certificate;
@@ -43,7 +44,7 @@ int ca_lock(const struct ca_settings *settings, int *ret_fd);
 int ca_token_open(struct ca *ca);  /* no login */
 int ca_token_login(struct ca *ca); /* asks for the PIN, once */
 /* Before every signing run: token, login, the CA's key with its attributes read afresh, equal to the
- * certificate's. */
+ * certificate's; then guard_check. */
 int ca_signing_key(struct ca *ca);
 void ca_token_close(struct ca *ca);
 /* Whether `r` is a loss after which ca_token_reopen can be tried: not before ca_signing_key, once a login. */
@@ -54,6 +55,8 @@ bool ca_token_lost(const struct ca *ca, int r);
 int ca_token_reopen(struct ca *ca);
 
 /* act.c */
+/* Before certificates are signed: ca_signing_key, the audit key, and a checkpoint where one is due. */
+int ca_signing_run(struct ca *ca);
 /* A write transaction, and its audit rows. Use: ca_begin; … PC_CLEANUP(ledger_rollback_ref); ca_commit. */
 int ca_begin(struct ca *ca, struct ledger **ret_open);
 int ca_commit(struct ca *ca, struct ledger **open);

@@ -6,6 +6,7 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/ca/guard.h"
 
 #define TOKEN_WAIT 20000 /* ms */
 
@@ -80,7 +81,9 @@ int ca_signing_key(struct ca *ca)
         r = find_key(ca);
     if (r == 0)
         r = hsm_key_check(ca->key, NULL);
-    return r < 0 ? r : hsm_key_equals(ca->key, ca->public_key);
+    if (r == 0)
+        r = hsm_key_equals(ca->key, ca->public_key);
+    return r < 0 ? r : guard_check(ca);
 }
 
 bool ca_token_lost(const struct ca *ca, int r)

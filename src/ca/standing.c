@@ -21,7 +21,8 @@ static int file_there(const struct ca_settings *settings, const char *name, bool
 static bool left_by_init(const char *name, const char *ledger_name)
 {
     return name[0] == '.' || strcmp(name, "lock") == 0 || strcmp(name, "token.lock") == 0 ||
-           strcmp(name, "lost+found") == 0 || strncmp(name, ledger_name, strlen(ledger_name)) == 0;
+           strcmp(name, "audit.lock") == 0 || strcmp(name, "lost+found") == 0 ||
+           strncmp(name, ledger_name, strlen(ledger_name)) == 0;
 }
 
 static void close_dir(DIR **dir)

@@ -105,15 +105,15 @@ for old in five five-renewed; do
 done
 check "the successor" openssl verify -crl_check -CAfile state/ca.crt -CRLfile state/ca.crl six.crt
 
-expect 5 "inside the renewal window, without --renew" days_later 700 "$PLANTCA" sign --plant "$UUID1" four.csr --json
-json "is refused" 'd["error"]["name"] == "identity-window"'
-check "with --renew" days_later 700 "$PLANTCA" sign --renew --plant "$UUID1" four.csr -o renewed.crt --json
-json "there is a successor for the same key" 'd["superseded"] == "'"$(serial_of four.crt)"'"'
 check "another plant" env DEVICE_DAYS=5 "$PLANTCA" sign --plant "$UUID2" three.csr -o three.crt
 openssl x509 -in three.crt -noout -checkend $((4 * 86400)) >/dev/null
 same "$?" 0 "DEVICE_DAYS holds"
 openssl x509 -in three.crt -noout -checkend $((5 * 86400)) >/dev/null
 same "$?" 1 "to the day"
+expect 5 "inside the renewal window, without --renew" days_later 700 "$PLANTCA" sign --plant "$UUID1" four.csr --json
+json "is refused" 'd["error"]["name"] == "identity-window"'
+check "with --renew" days_later 700 "$PLANTCA" sign --renew --plant "$UUID1" four.csr -o renewed.crt --json
+json "there is a successor for the same key" 'd["superseded"] == "'"$(serial_of four.crt)"'"'
 expect 5 "when the CA has expired" days_later 4000 "$PLANTCA" sign --plant "$UUID2" three.csr --renew --json
 json "nothing is issued" 'd["error"]["name"] == "issuer-expired"'
 UUID4=a1b2c3d4-0000-4000-8000-000000000004

@@ -4,6 +4,7 @@
 
 #include "src/ca/internal.h"
 
+#define AUDIT_KEY_ROLE "audit"          /* in the ledger */
 #define AUDIT_KEY_LABEL "plantca-audit" /* in the token; also the CN of its certificate */
 
 /* Needs ca_signing_key before it. Afterwards the audit key and its certificate exist, found or made, and
@@ -17,5 +18,10 @@ int audit_key_ensure(struct ca *ca);
 int audit_sign_file(struct ca *ca, const char *path, struct pc_bytes *ret_cms);
 /* The same for bytes. */
 int audit_sign_bytes(struct ca *ca, const struct pc_bytes *content, struct pc_bytes *ret_cms);
+
+/* The one on record that was not retired; id 0 when there is none. */
+int audit_key_on_record(struct ca *ca, struct ledger_key *ret);
+/* Who makes the audit key or a checkpoint holds this lock. Taken after ca_lock, where both are. */
+int audit_lock(struct ca *ca, int *ret_fd);
 
 #endif

@@ -202,6 +202,8 @@ int db_facts(struct ledger *ledger, const char *subject, const char *profile, co
 #define COUNT(condition)                                                                                     \
     "(SELECT count(*) FROM certificate WHERE " condition " AND " DB_FINISHED ")"                             \
     " - (SELECT count(*) FROM issuer JOIN certificate ON certificate.id = issuer.certificate"                \
+    "    WHERE certificate." condition ")"                                                                   \
+    " - (SELECT count(*) FROM token_key JOIN certificate ON certificate.id = token_key.certificate"          \
     "    WHERE certificate." condition ")"
 
 int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret)

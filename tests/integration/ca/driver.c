@@ -121,6 +121,7 @@ int main(int argc, char **argv)
         .days = 3650,
         .key = PKI_KEY_EC_P256,
         .crl_days = 30,
+        .audit_interval = PC_DAY,
         .backdate = 300,
         .device_days = 730,
         .renew_window = 60 * PC_DAY,
