@@ -2,6 +2,8 @@
  */
 #include <stdio.h>
 
+#include <openssl/err.h>
+
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/ca/publish/publication.h"
@@ -91,9 +93,12 @@ X509_CRL *bundle_crl(const struct bundle *bundle, X509 *issuer)
 {
     for (int i = 0; i < sk_X509_CRL_num(bundle->crls); i++) {
         X509_CRL *crl = sk_X509_CRL_value(bundle->crls, i);
-        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(issuer)) == 0)
+        /* By key, too: a CA of old may have the name of ours. */
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(issuer)) == 0 &&
+            X509_CRL_verify(crl, X509_get0_pubkey(issuer)) == 1)
             return crl;
     }
+    ERR_clear_error();
     return NULL;
 }
 

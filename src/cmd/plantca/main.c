@@ -74,6 +74,14 @@ static const struct cmd_option publish_options[] = {
     PIN_FD,
 };
 
+static const struct cmd_option import_options[] = {
+    {"ca", 0, "FILE", "the CA's certificate (must be given)", NULL, NULL},
+    {"crl", 0, "FILE", "its CRL", NULL, NULL},
+    {"index", 0, "FILE", "index.txt of openssl ca", NULL, NULL},
+    {"devices", 0, "DIR", "folder with a device.crt in a folder for each device", NULL, NULL},
+    {"dry-run", 'n', NULL, "judge and count, and record nothing", NULL, NULL},
+};
+
 static const struct cmd_option list_options[] = {
     {"current", 0, NULL, "the current certificate of each name", NULL, NULL},
     {"valid", 0, NULL, "unrevoked and unexpired ones: what a broker accepts", NULL, NULL},
@@ -121,6 +129,10 @@ static const struct cmd_command commands[] = {
      .run = plantca_run_publish,
      .summary = "Install CA, CRL and certificates where brokers read them",
      OPTIONS(publish_options)},
+    {.name = "import",
+     .run = plantca_run_import,
+     .summary = "Take in a CA of old and its fleet, to be published beside ours",
+     OPTIONS(import_options)},
     {.name = "list",
      .run = plantca_run_list,
      .summary = "List the certificates on record",
