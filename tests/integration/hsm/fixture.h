@@ -38,10 +38,6 @@ void fixture_import(const char *serial, const char *label, const struct hsm_id *
 typedef void fixture_raw_body(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, void *argument);
 void fixture_raw(const char *serial, fixture_raw_body *body, void *argument);
 
-/* Off: what is allocated from now on is left out of LeakSanitizer's check, where there is one. For leaks that
- * are not ours. */
-void leak_check(bool on);
-
 /* Clears what the shim was told, and its log. */
 void shim_reset(void);
 void shim_tell(const char *variable, const char *value);

@@ -13,7 +13,7 @@
 
 #include "src/base/error.h"
 
-#define LIMIT 1 /* second */
+#define LIMIT 3 /* seconds; what is not meant to hang needs less, also on a busy machine */
 
 static char serial[17];
 static struct hsm_id shared;
@@ -131,10 +131,10 @@ static void run_hang(const struct hang *hang)
         claim(do_step(&run, step) == 0, step_names[step]);
     double begin = seconds();
     CLAIM(do_step(&run, hang->step) == PC_EUNREACH);
-    CLAIM(seconds() - begin >= LIMIT * 0.9 && seconds() - begin < LIMIT + 20);
+    CLAIM(seconds() - begin >= LIMIT - 0.1 && seconds() - begin < LIMIT + 20);
     if (hang->step == CLOSE)
         return;
-    CLAIM(strcmp(pc_error_name(), "token-timeout") == 0 && strstr(pc_error_text(), "within 1 s"));
+    CLAIM(strcmp(pc_error_name(), "token-timeout") == 0 && strstr(pc_error_text(), "within 3 s"));
     check_aftermath(&run);
 }
 
@@ -231,9 +231,9 @@ static const struct scenario {
     {"hang in C_Finalize", run_hang, {"C_Finalize:1", CLOSE}},
     {"hang in one thread of four", run_threads, {"C_Sign:5", SIGN}},
     {"slow, but in time", run_slow, {"C_Sign:300,C_Login:300", ALL}},
-    {"too late", run_late, {"C_Sign:1400", SIGN}},
-    {"key generation takes its time", run_generation, {"C_GenerateKeyPair:1300", ALL}},
-    {"a PIN pad takes its time", run_pad, {"C_Login:1300", ALL}},
+    {"too late", run_late, {"C_Sign:3500", SIGN}},
+    {"key generation takes its time", run_generation, {"C_GenerateKeyPair:3300", ALL}},
+    {"a PIN pad takes its time", run_pad, {"C_Login:3300", ALL}},
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 

@@ -392,13 +392,12 @@ static int whole_run(void)
     return r;
 }
 
-/* libp11 0.4.12 loses a slot's memory when it cannot list one. */
-static int run_unwatched(void)
+/* libp11 0.4.12 loses a slot's memory when it cannot list one. What is asked of LeakSanitizer here holds for
+ * this program alone; the others watch libp11, too. */
+const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void)
 {
-    leak_check(false);
-    int r = whole_run();
-    leak_check(true);
-    return r;
+    return "leak:libp11.so\n";
 }
 
 /* Each call that a run makes fails once: an error with a text, never a crash, a leak, or a success that is
@@ -408,12 +407,12 @@ static void test_each_call_failing(void **state)
     (void)state;
     static const struct {
         const char *function;
-        bool some_harmless, slots;
+        bool some_harmless;
     } rows[] = {
         {.function = "C_GetInfo"},
         {.function = "C_GetSlotList"},
-        {.function = "C_GetSlotInfo", .some_harmless = true, .slots = true},
-        {.function = "C_GetTokenInfo", .some_harmless = true, .slots = true},
+        {.function = "C_GetSlotInfo", .some_harmless = true},
+        {.function = "C_GetTokenInfo", .some_harmless = true},
         {.function = "C_Login"},
         {.function = "C_FindObjectsInit"},
         {.function = "C_FindObjects"},
@@ -430,7 +429,7 @@ static void test_each_call_failing(void **state)
             snprintf(fail, sizeof fail, "%s:%zu:0x30", rows[i].function, n);
             shim_tell("SHIM_FAIL", fail);
             pc_error_clear();
-            int r = rows[i].slots ? run_unwatched() : whole_run();
+            int r = whole_run();
             if (r == 0)
                 harmless++;
             else
