@@ -48,8 +48,31 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 PY
 check "the PIN from the terminal" timeout 30 /usr/bin/python3 ask.py "$PLANTCA" crl -c no-pin.conf
 same "$(grep -c 246810 "$WORK/out")" 0 "is not shown"
+last=$(number state/ca.crl)
+check "--if-due, without a token" crl --if-due --json -c "$(without_token)"
+json "makes none while the last one is good" 'not d["made"] and d["crl"]["number"] == '"$last"
+check "--if-due with -o" crl --if-due -o last.crl
+check "gives the last one" cmp last.crl state/ca.crl
+
+if command -v systemd-analyze >/dev/null; then
+    mkdir units
+    sed "s|^ExecStart=[^ ]*|ExecStart=$PLANTCA|" "$PC_BUILD/packaging/systemd/plantca-crl.service" >units/plantca-crl.service
+    cp "$PC_SOURCE/packaging/systemd/plantca-crl.timer" units/
+    check "the systemd units are sound" systemd-analyze verify --man=no "$WORK/units/plantca-crl.service" "$WORK/units/plantca-crl.timer"
+    same "$(cat "$WORK/err")" "" "and systemd has nothing to say of them"
+    check "what the service runs" "$PLANTCA" --no-input publish
+else
+    skip "the systemd units" "systemd-analyze is missing"
+fi
+cp "$PLANTCA_CONFIG" before.conf
 printf '[device]\nbackdate = 1h\n' >>"$PLANTCA_CONFIG"
 sed -i 's/^state .*/&\ncrl-days = 2/' "$PLANTCA_CONFIG"
 check "with other settings" crl --json
 json "crl-days and backdate hold" '__import__("datetime").datetime.fromisoformat(d["crl"]["next_update"][:-1]) - __import__("datetime").datetime.fromisoformat(d["crl"]["this_update"][:-1]) <= __import__("datetime").timedelta(days=2, hours=1)'
+cp before.conf "$PLANTCA_CONFIG"
+last=$(number state/ca.crl)
+check "another for a month" crl -q
+expect 4 "--if-due from crl-renew on" days_later 21 "$PLANTCA" crl --if-due -c "$(without_token)"
+check "and with the token" days_later 21 "$PLANTCA" crl --if-due --json
+json "makes one" 'd["made"] and d["crl"]["number"] == '"$((last + 2))"
 finish
