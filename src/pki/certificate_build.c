@@ -6,6 +6,7 @@
 #include "src/pki/extensions.h"
 #include "src/pki/names.h"
 #include "src/pki/openssl.h"
+#include "src/pki/spki.h"
 #include "src/pki/throwaway.h"
 
 static int set_subject(X509 *certificate, const struct pki_certificate_plan *plan)
@@ -55,14 +56,10 @@ static int set_dates(X509 *certificate, int64_t not_before, int64_t not_after)
 
 static int set_key(X509 *certificate, const EVP_PKEY *key)
 {
-    PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *plain = NULL;
-    int rc = pki_key_public(key, &plain);
+    struct pki_spki spki;
+    int rc = pki_spki_of(key, &spki);
 
-    if (rc)
-        return rc;
-    if (X509_set_pubkey(certificate, plain) != 1)
-        return pc_fail_openssl(PC_EFAIL, "certificate key");
-    return 0;
+    return rc ? rc : pki_spki_set(certificate, &spki);
 }
 
 static int set_extensions(X509 *certificate, const struct pki_certificate_plan *plan)
@@ -85,30 +82,15 @@ static int set_extensions(X509 *certificate, const struct pki_certificate_plan *
     return 0;
 }
 
-/* The signing pass that fixes the signature algorithm, and the bytes. */
-static int take_tbs(X509 *certificate, const EVP_PKEY *issuer_key, struct pc_bytes *ret)
-{
-    const EVP_MD *digest;
-    int len, rc;
-    pki_autoder *der = NULL;
-    PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *key = NULL;
-
-    rc = pki_throwaway_key(issuer_key, &key, &digest);
-    if (rc)
-        return rc;
-    if (X509_sign(certificate, key, digest) <= 0 || (len = i2d_re_X509_tbs(certificate, &der)) <= 0)
-        return pc_fail_openssl(PC_EFAIL, "certificate cannot be encoded");
-    return pc_bytes_copy(der, (size_t)len, ret);
-}
-
 int pki_certificate_tbs(const struct pki_certificate_plan *plan, struct pc_bytes *ret_tbs)
 {
-    int rc;
-    PC_CLEANUP(X509_free_ref) X509 *certificate = X509_new();
+    int rc, len;
+    pki_autoder *der = NULL;
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
 
-    if (!certificate || X509_set_version(certificate, X509_VERSION_3) != 1)
-        return pc_fail(PC_EFAIL, "out of memory");
     rc = pki_check_issuer(plan->issuer, plan->subject_key, plan->issuer_key);
+    if (!rc)
+        rc = pki_blank_certificate(plan->issuer_key, &certificate);
     if (!rc)
         rc = set_serial(certificate, &plan->serial);
     if (!rc)
@@ -119,5 +101,9 @@ int pki_certificate_tbs(const struct pki_certificate_plan *plan, struct pc_bytes
         rc = set_key(certificate, plan->subject_key);
     if (!rc)
         rc = set_extensions(certificate, plan);
-    return rc ? rc : take_tbs(certificate, plan->issuer_key, ret_tbs);
+    if (rc)
+        return rc;
+    len = i2d_re_X509_tbs(certificate, &der);
+    return len > 0 ? pc_bytes_copy(der, (size_t)len, ret_tbs)
+                   : pc_fail_openssl(PC_EFAIL, "certificate cannot be encoded");
 }

@@ -10,18 +10,12 @@
 
 int pki_key_id(const EVP_PKEY *key, unsigned char ret[PKI_KEY_ID_LEN])
 {
-    const unsigned char *bits, *at;
-    int bits_len, len;
-    pki_autoder *der = NULL;
-    PC_CLEANUP(X509_PUBKEY_free_ref) X509_PUBKEY *spki = NULL;
+    struct pki_spki spki;
+    int rc = pki_spki_of(key, &spki);
 
-    len = i2d_PUBKEY(key, &der);
-    at = der;
-    if (len <= 0 || !(spki = d2i_X509_PUBKEY(NULL, &at, len)) ||
-        X509_PUBKEY_get0_param(NULL, &bits, &bits_len, NULL, spki) != 1 ||
-        EVP_Digest(bits, (size_t)bits_len, ret, NULL, EVP_sha1(), NULL) != 1)
-        return pc_fail_openssl(PC_EFAIL, "subjectKeyIdentifier");
-    return 0;
+    if (!rc)
+        memcpy(ret, spki.id, PKI_KEY_ID_LEN);
+    return rc;
 }
 
 /* Appends the extension `nid` with `value` (of the type that OpenSSL knows for it). */

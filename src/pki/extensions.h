@@ -6,8 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include "src/pki/profile.h"
-
-#define PKI_KEY_ID_LEN 20 /* octets */
+#include "src/pki/spki.h"
 
 /* Method (1) of RFC 5280 §4.2.1.2: SHA-1 of the subjectPublicKey bits. An identifier, not a protection. */
 int pki_key_id(const EVP_PKEY *key, unsigned char ret[PKI_KEY_ID_LEN]);

@@ -2,14 +2,15 @@
  * arithmetic that finds weak RSA moduli lives in weak.c. */
 #include "src/pki/key.h"
 
+#include <pthread.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/sha.h>
 
 #include "src/base/error.h"
 #include "src/pki/openssl.h"
+#include "src/pki/spki.h"
 #include "src/pki/weak.h"
 
 #define RSA_MIN_BITS 2048
@@ -94,12 +95,10 @@ int pki_digest_hex(const void *data, size_t len, char ret[PKI_FINGERPRINT_TEXT])
 
 int pki_key_fingerprint(const EVP_PKEY *key, char ret[PKI_FINGERPRINT_TEXT])
 {
-    pki_autoder *der = NULL;
-    int len = i2d_PUBKEY(key, &der);
+    struct pki_spki spki;
+    int rc = pki_spki_of(key, &spki);
 
-    if (len <= 0)
-        return pc_fail_openssl(PC_EFAIL, "public key cannot be encoded");
-    return pki_digest_hex(der, (size_t)len, ret);
+    return rc ? rc : pki_digest_hex(spki.der, spki.len, ret);
 }
 
 int pki_certificate_fingerprint(const X509 *certificate, char ret[PKI_FINGERPRINT_TEXT])
@@ -112,37 +111,31 @@ int pki_certificate_fingerprint(const X509 *certificate, char ret[PKI_FINGERPRIN
     return pki_digest_hex(der, (size_t)len, ret);
 }
 
-/* What the SubjectPublicKeyInfo says before anything is computed with it. Borrowed from the X509_PUBKEY. */
-struct spki {
-    int algorithm; /* NID */
-    int parameter; /* V_ASN1_… */
-    const void *value;
-    const unsigned char *bits;
-    size_t bits_len; /* bytes */
-};
+/* Groups are made once: naming one costs more than looking at a point on it. */
+static EC_GROUP *groups[PKI_KEY_TYPES];
 
-static int spki_open(const unsigned char *data, size_t len, X509_PUBKEY **ret_owner, struct spki *ret)
+static void make_groups(void)
 {
-    const unsigned char *end = data;
-    ASN1_OBJECT *algorithm = NULL;
-    X509_ALGOR *identifier = NULL;
-    int bits_len = 0;
-    PC_CLEANUP(X509_PUBKEY_free_ref) X509_PUBKEY *owner = NULL;
-
-    if (len > LONG_MAX || !(owner = d2i_X509_PUBKEY(NULL, &end, (long)len)) || end != data + len ||
-        X509_PUBKEY_get0_param(&algorithm, &ret->bits, &bits_len, &identifier, owner) != 1 || bits_len < 0)
-        return pc_refuse("key-type", "SubjectPublicKeyInfo cannot be parsed (RFC 5280 §4.1.2.7)");
-    ret->algorithm = OBJ_obj2nid(algorithm);
-    ret->bits_len = (size_t)bits_len;
-    X509_ALGOR_get0(NULL, &ret->parameter, &ret->value, identifier);
-    *ret_owner = pc_steal(owner);
-    return 0;
+    for (size_t i = 0; i < PKI_KEY_TYPES; i++)
+        groups[i] = key_types[i].rsa ? NULL : EC_GROUP_new_by_curve_name(key_types[i].curve);
 }
 
-static int judge_ec(const struct spki *spki)
+static const EC_GROUP *group_of(int curve)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_groups);
+    for (size_t i = 0; i < PKI_KEY_TYPES; i++) {
+        if (key_types[i].curve == curve)
+            return groups[i];
+    }
+    return NULL;
+}
+
+static int judge_ec(const struct pki_spki_parts *spki, int *ret_curve)
 {
     int curve;
-    PC_CLEANUP(EC_GROUP_free_ref) EC_GROUP *group = NULL;
+    const EC_GROUP *group;
     PC_CLEANUP(EC_POINT_free_ref) EC_POINT *point = NULL;
 
     if (spki->parameter != V_ASN1_OBJECT)
@@ -155,16 +148,17 @@ static int judge_ec(const struct spki *spki)
         OBJ_obj2txt(name, sizeof name, spki->value, 0);
         return pc_refuse("key-curve", "EC key on curve %s, neither P-256 nor P-384", name);
     }
-    group = EC_GROUP_new_by_curve_name(curve);
+    group = group_of(curve);
     point = group ? EC_POINT_new(group) : NULL;
     if (!point)
         return pc_fail_openssl(PC_EFAIL, "EC group");
-    if (spki->bits_len == 0 || spki->bits[0] != POINT_CONVERSION_UNCOMPRESSED)
+    if (spki->bits[0] != POINT_CONVERSION_UNCOMPRESSED)
         return pc_refuse("key-point", "EC point is not in uncompressed form (RFC 5480 §2.2)");
     /* Checks the curve's equation (SEC 1 §2.3.4). */
     if (EC_POINT_oct2point(group, point, spki->bits, spki->bits_len, NULL) != 1 ||
         EC_POINT_is_at_infinity(group, point))
         return pc_refuse("key-point", "EC point does not lie on its curve (SEC 1 §3.2.2)");
+    *ret_curve = curve;
     return 0;
 }
 
@@ -183,18 +177,12 @@ static int judge_exponent(const BIGNUM *e)
                      text ? (const char *)text : "?", RSA_MIN_EXPONENT);
 }
 
-static int judge_rsa(const EVP_PKEY *key, const struct spki *spki)
+static int judge_rsa(const struct pki_spki_parts *spki, const BIGNUM *n, const BIGNUM *e)
 {
-    int bits, rc;
-    PC_CLEANUP(BN_free_ref) BIGNUM *n = NULL;
-    PC_CLEANUP(BN_free_ref) BIGNUM *e = NULL;
+    int bits = BN_num_bits(n), rc;
 
     if (spki->parameter != V_ASN1_NULL)
         return pc_refuse("key-parameters", "RSA key with parameters other than NULL (RFC 3279 §2.3.1)");
-    if (!key || EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
-        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) != 1)
-        return pc_refuse("key-type", "RSA public key cannot be parsed (RFC 8017 §A.1.1)");
-    bits = BN_num_bits(n);
     if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
         return pc_refuse("key-size", "RSA modulus of %d bits, not %d to %d", bits, RSA_MIN_BITS,
                          RSA_MAX_BITS);
@@ -202,35 +190,43 @@ static int judge_rsa(const EVP_PKEY *key, const struct spki *spki)
     return rc ? rc : pki_weak_modulus(n);
 }
 
-static int judge(const EVP_PKEY *key, const unsigned char *spki, size_t spki_len)
+static int read_rsa(const struct pki_spki_parts *parts, const unsigned char *spki, size_t len, EVP_PKEY **ret)
 {
-    struct spki parts = {0};
-    int rc, len;
-    pki_autoder *again = NULL;
-    PC_CLEANUP(X509_PUBKEY_free_ref) X509_PUBKEY *owner = NULL;
+    PC_CLEANUP(BN_free_ref) BIGNUM *n = NULL;
+    PC_CLEANUP(BN_free_ref) BIGNUM *e = NULL;
+    int rc = pki_spki_rsa(parts, &n, &e);
 
-    rc = spki_open(spki, spki_len, &owner, &parts);
-    if (rc)
-        return rc;
-    if (parts.algorithm == NID_rsaEncryption)
-        rc = judge_rsa(key, &parts);
-    else if (parts.algorithm == NID_X9_62_id_ecPublicKey)
-        rc = judge_ec(&parts);
-    else
-        rc = pc_refuse("key-type", "key algorithm %s, neither RSA nor EC", OBJ_nid2ln(parts.algorithm));
-    if (rc)
-        return rc;
-    /* One key must have one encoding, or it has several fingerprints. */
-    if (!key || (len = i2d_PUBKEY(key, &again)) <= 0)
-        return pc_refuse("key-type", "public key cannot be parsed");
-    if ((size_t)len != spki_len || memcmp(again, spki, spki_len) != 0)
-        return pc_refuse("key-parameters", "SubjectPublicKeyInfo is not in its one DER form (X.690 §10)");
-    return 0;
+    if (!rc)
+        rc = judge_rsa(parts, n, e);
+    return rc ? rc : pki_spki_rsa_key(n, e, spki, len, ret);
 }
 
-int pki_key_judge(const EVP_PKEY *key, const unsigned char *spki, size_t spki_len)
+static int read_ec(const struct pki_spki_parts *parts, const unsigned char *spki, size_t len, EVP_PKEY **ret)
 {
-    int rc = judge(key, spki, spki_len);
+    int curve = NID_undef, rc = judge_ec(parts, &curve);
+
+    return rc ? rc : pki_spki_ec_key(curve, parts, spki, len, ret);
+}
+
+static int judge(const unsigned char *spki, size_t spki_len, EVP_PKEY **ret)
+{
+    struct pki_spki_parts parts;
+    PC_CLEANUP(X509_PUBKEY_free_ref) X509_PUBKEY *owner = NULL;
+    int rc = pki_spki_open(spki, spki_len, &owner, &parts), algorithm;
+
+    if (rc)
+        return rc;
+    algorithm = OBJ_obj2nid(parts.algorithm);
+    if (algorithm == NID_rsaEncryption)
+        return read_rsa(&parts, spki, spki_len, ret);
+    if (algorithm == NID_X9_62_id_ecPublicKey)
+        return read_ec(&parts, spki, spki_len, ret);
+    return pc_refuse("key-type", "key algorithm %s, neither RSA nor EC", OBJ_nid2ln(algorithm));
+}
+
+int pki_key_judge(const unsigned char *spki, size_t spki_len, EVP_PKEY **ret)
+{
+    int rc = judge(spki, spki_len, ret);
 
     ERR_clear_error(); /* what a hostile key left there is no news for the next caller */
     return rc;

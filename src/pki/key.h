@@ -31,13 +31,12 @@ int pki_key_fingerprint(const EVP_PKEY *key, char ret[PKI_FINGERPRINT_TEXT]);
 int pki_certificate_fingerprint(const X509 *certificate, char ret[PKI_FINGERPRINT_TEXT]);
 int pki_digest_hex(const void *data, size_t len, char ret[PKI_FINGERPRINT_TEXT]);
 
-/* Judges a key that asks to be certified: RSA of 2048 to 4096 bits, public exponent odd and from 65537 up, no
- * ROCA fingerprint (CVE-2017-15361), no small factor, no close primes (Fermat); EC on the named curve P-256
- * or P-384, point on it. PC_EREFUSED with "key-size", "key-exponent", "key-roca", "key-factor", "key-fermat",
- * "key-curve", "key-parameters", "key-point", "key-type". `spki` is the DER SubjectPublicKeyInfo that `key`
- * was read from (explicit curve parameters are told from named ones by it); `key` is
- * NULL where OpenSSL could not read it. */
-int pki_key_judge(const EVP_PKEY *key, const unsigned char *spki, size_t spki_len);
+/* Reads a key that asks to be certified from its DER SubjectPublicKeyInfo, and judges it: RSA of 2048 to 4096
+ * bits, public exponent odd and from 65537 up, no ROCA fingerprint (CVE-2017-15361), no small factor, no
+ * close primes (Fermat); EC on the named curve P-256 or P-384, point on it. PC_EREFUSED with "key-size",
+ * "key-exponent", "key-roca", "key-factor", "key-fermat", "key-curve", "key-parameters" (also an encoding
+ * that is not the key's one DER form), "key-point", "key-type". Owned by the caller. */
+int pki_key_judge(const unsigned char *spki, size_t spki_len, EVP_PKEY **ret);
 
 /* The digest with which this kind of key signs certificates: SHA-256, and SHA-384 for P-384. Borrowed,
  * static. */

@@ -13,6 +13,8 @@
 #include "src/pki/names.h"
 #include "src/pki/openssl.h"
 #include "src/pki/request_attributes.h"
+#include "src/pki/signature.h"
+#include "src/pki/spki.h"
 
 /* To the DER of one request. */
 static int take_der(const void *data, size_t len, struct pc_bytes *ret)
@@ -44,16 +46,17 @@ static int parse(const struct pc_bytes *der, X509_REQ **ret)
 {
     const unsigned char *at = der->data;
     size_t size = element_size(der);
-    PC_CLEANUP(X509_REQ_free_ref) X509_REQ *request = NULL;
+    PC_CLEANUP(X509_REQ_free_ref) X509_REQ *request = X509_REQ_new_ex(pki_keyless(), NULL);
 
+    if (!request)
+        return pc_fail(PC_EFAIL, "out of memory");
     if (size > 0 && size < der->len)
         return pc_refuse("request-trailing", "%zu bytes behind the request", der->len - size);
     /* OpenSSL reads BER as well. What is hashed, named by a digest, and read by others must be one and the
      * same. */
     if (!pki_der_is_strict(der->data, der->len))
         return pc_refuse("request-der", "request is broken off or not DER (RFC 2986 §4, X.690 §10)");
-    request = d2i_X509_REQ(NULL, &at, (long)der->len);
-    if (!request)
+    if (!d2i_X509_REQ(&request, &at, (long)der->len))
         return pc_refuse("request-der", "request cannot be parsed (RFC 2986 §4.2)");
     if (at != der->data + der->len)
         return pc_refuse("request-trailing", "%zu bytes behind the request",
@@ -68,14 +71,10 @@ static int parse(const struct pc_bytes *der, X509_REQ **ret)
 static int judge_key(X509_REQ *request, EVP_PKEY **ret)
 {
     pki_autoder *spki = NULL;
-    int len = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(request), &spki), rc;
-    EVP_PKEY *key = X509_REQ_get0_pubkey(request);
+    int len = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(request), &spki);
 
-    if (len <= 0)
-        return pc_refuse("key-type", "public key cannot be read");
-    rc = pki_key_judge(key, spki, (size_t)len);
-    /* A copy of its own, from those very bytes: it outlives the request. */
-    return rc ? rc : pki_key_public(key, ret);
+    return len > 0 ? pki_key_judge(spki, (size_t)len, ret)
+                   : pc_refuse("key-type", "public key cannot be read");
 }
 
 /* Signatures that prove possession: SHA-2 with RSA (PKCS#1 v1.5) or ECDSA. */
@@ -105,9 +104,13 @@ static int judge_algorithm(const X509_REQ *request)
                      OBJ_nid2ln(OBJ_obj2nid(type)));
 }
 
-static int judge_possession(X509_REQ *request, EVP_PKEY *key)
+static int judge_possession(const X509_REQ *request, const struct pc_bytes *der, EVP_PKEY *key)
 {
-    if (X509_REQ_verify(request, key) == 1)
+    const ASN1_BIT_STRING *signature;
+    const X509_ALGOR *algorithm;
+
+    X509_REQ_get0_signature(request, &signature, &algorithm);
+    if (pki_signature_verify(key, OBJ_obj2nid(algorithm->algorithm), der, signature) == 0)
         return 0;
     return pc_refuse("request-signature", "CSR signature does not verify (RFC 2986 §4.2)");
 }
@@ -136,7 +139,7 @@ static int judge(X509_REQ *request, const struct pki_request_rules *rules, struc
     if (!rc)
         rc = judge_algorithm(request);
     if (!rc)
-        rc = judge_possession(request, result->key);
+        rc = judge_possession(request, &result->der, result->key);
     if (!rc)
         rc = pki_request_judge_subject(X509_REQ_get_subject_name(request), rules, result->cn,
                                        sizeof result->cn);

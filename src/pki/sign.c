@@ -10,6 +10,7 @@
 
 #include "src/base/error.h"
 #include "src/pki/openssl.h"
+#include "src/pki/signature.h"
 
 #define TBS_MAX (256L * 1024 * 1024) /* bytes; more than any CRL */
 
@@ -101,18 +102,6 @@ struct pki_signer pki_signer_of(EVP_PKEY *key)
     return (struct pki_signer){.sign = sign_with_key, .context = key};
 }
 
-static int verify_bytes(EVP_PKEY *key, const EVP_MD *digest, const struct pc_bytes *tbs,
-                        const unsigned char *signature, size_t len)
-{
-    PC_CLEANUP(EVP_MD_CTX_free_ref) EVP_MD_CTX *context = EVP_MD_CTX_new();
-
-    if (!context || EVP_DigestVerifyInit(context, NULL, digest, NULL, key) != 1)
-        return pc_fail_openssl(PC_EFAIL, "verification cannot begin");
-    if (EVP_DigestVerify(context, signature, len, tbs->data, tbs->len) != 1)
-        return pc_fail_openssl(PC_EFAIL, "the signature just made does not verify");
-    return 0;
-}
-
 /* SEQUENCE { tbs, algorithm, BIT STRING signature }. */
 static int assemble(const struct pc_bytes *tbs, const unsigned char *algorithm, size_t algorithm_len,
                     unsigned char *signature, size_t signature_len, struct pc_bytes *ret)
@@ -160,6 +149,7 @@ int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const st
     if (!rc)
         rc = signer->sign(signer->context, digest, tbs, &signature);
     if (!rc)
-        rc = verify_bytes(public_key, digest, tbs, signature.data, signature.len);
+        rc = pki_signature_verify_bytes(public_key, digest, tbs->data, tbs->len, signature.data,
+                                        signature.len);
     return rc ? rc : assemble(tbs, algorithm, algorithm_len, signature.data, signature.len, ret_der);
 }

@@ -2,32 +2,37 @@
  * before it. Nothing signed with a throwaway key ever leaves this process. */
 #include "src/pki/throwaway.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
 #include "src/base/error.h"
+#include "src/pki/asn1.h"
+#include "src/pki/certificate.h"
 #include "src/pki/key.h"
 #include "src/pki/openssl.h"
+#include "src/pki/spki.h"
 
 PC_DEFINE_CLEANUP(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free);
 PC_DEFINE_CLEANUP(OSSL_PARAM, OSSL_PARAM_free);
 
 int pki_check_issuer(const X509 *issuer, const EVP_PKEY *subject_key, const EVP_PKEY *issuer_key)
 {
-    const EVP_PKEY *key = issuer ? X509_get0_pubkey(issuer) : subject_key;
-    char expected[PKI_FINGERPRINT_TEXT], given[PKI_FINGERPRINT_TEXT];
-    int rc;
+    struct pki_spki given, own;
+    pc_autobytes certified = {0};
+    int rc = pki_spki_of(issuer_key, &given);
 
-    if (!key)
-        return pc_fail(PC_EFAIL, "issuer certificate holds no key that can be read");
-    rc = pki_key_fingerprint(key, expected);
-    if (!rc)
-        rc = pki_key_fingerprint(issuer_key, given);
+    if (!rc && issuer) {
+        rc = pki_spki_of_certificate(issuer, &certified);
+        own = (struct pki_spki){.der = certified.data, .len = certified.len};
+    } else if (!rc) {
+        rc = pki_spki_of(subject_key, &own);
+    }
     if (rc)
         return rc;
-    return strcmp(expected, given) == 0
+    return own.len == given.len && memcmp(own.der, given.der, own.len) == 0
                ? 0
                : pc_fail(PC_EFAIL, "the issuer's key is not the one in its certificate");
 }
@@ -75,6 +80,13 @@ static EVP_PKEY *rsa_throwaway(void)
     return key;
 }
 
+static EVP_PKEY *throwaway_of(enum pki_key_type type)
+{
+    if (type == PKI_KEY_EC_P256)
+        return EVP_EC_gen("P-256");
+    return type == PKI_KEY_EC_P384 ? EVP_EC_gen("P-384") : rsa_throwaway();
+}
+
 int pki_throwaway_key(const EVP_PKEY *issuer_key, EVP_PKEY **ret, const EVP_MD **ret_digest)
 {
     enum pki_key_type type;
@@ -83,15 +95,54 @@ int pki_throwaway_key(const EVP_PKEY *issuer_key, EVP_PKEY **ret, const EVP_MD *
 
     if (rc)
         return rc;
-    if (type == PKI_KEY_EC_P256)
-        key = EVP_EC_gen("P-256");
-    else if (type == PKI_KEY_EC_P384)
-        key = EVP_EC_gen("P-384");
-    else
-        key = rsa_throwaway();
+    key = throwaway_of(type);
     if (!key)
         return pc_fail_openssl(PC_EFAIL, "throwaway key");
     *ret = key;
     *ret_digest = pki_key_digest(type);
+    return 0;
+}
+
+/* DER of empty certificates, one for each kind of key; without bytes where that failed. */
+static struct pc_bytes blanks[PKI_KEY_TYPES];
+
+static int make_blank(EVP_PKEY *key, const EVP_MD *digest, struct pc_bytes *ret)
+{
+    PC_CLEANUP(X509_free_ref) X509 *certificate = X509_new();
+    PC_CLEANUP(ASN1_TIME_free_ref) ASN1_TIME *epoch = NULL;
+
+    if (!certificate || pki_asn1_time(0, &epoch) || X509_set_version(certificate, X509_VERSION_3) != 1 ||
+        X509_set1_notBefore(certificate, epoch) != 1 || X509_set1_notAfter(certificate, epoch) != 1 ||
+        X509_set_pubkey(certificate, key) != 1 || X509_sign(certificate, key, digest) <= 0)
+        return pc_fail_openssl(PC_EFAIL, "blank certificate");
+    return pki_certificate_der(certificate, ret);
+}
+
+static void make_blanks(void)
+{
+    for (int type = 0; type < PKI_KEY_TYPES; type++) {
+        PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *key = throwaway_of((enum pki_key_type)type);
+
+        if (key)
+            (void)make_blank(key, pki_key_digest((enum pki_key_type)type), &blanks[type]);
+    }
+}
+
+int pki_blank_certificate(const EVP_PKEY *issuer_key, X509 **ret)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const unsigned char *at;
+    enum pki_key_type type;
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
+    int rc = pki_key_type_of(issuer_key, &type);
+
+    if (rc)
+        return rc;
+    pthread_once(&once, make_blanks);
+    certificate = X509_new_ex(pki_keyless(), NULL);
+    at = blanks[type].data;
+    if (!certificate || !at || !d2i_X509(&certificate, &at, (long)blanks[type].len))
+        return pc_fail_openssl(PC_EFAIL, "blank certificate");
+    *ret = pc_steal(certificate);
     return 0;
 }

@@ -15,4 +15,9 @@ int pki_check_issuer(const X509 *issuer, const EVP_PKEY *subject_key, const EVP_
  * (borrowed). */
 int pki_throwaway_key(const EVP_PKEY *issuer_key, EVP_PKEY **ret, const EVP_MD **ret_digest);
 
+/* An empty certificate that the issuer's kind of key is going to sign: a throwaway key has made the signing
+ * pass already, once for the life of the process, so that i2d_re_X509_tbs takes whatever is put in. Parsed in
+ * pki_keyless(); owned by the caller. */
+int pki_blank_certificate(const EVP_PKEY *issuer_key, X509 **ret);
+
 #endif

@@ -80,8 +80,14 @@ static void fingerprint(void **state)
 
 static int judge(EVP_PKEY *key, struct pc_bytes spki)
 {
-    int rc = pki_key_judge(key, spki.data, spki.len);
+    EVP_PKEY *read = NULL;
+    int rc = pki_key_judge(spki.data, spki.len, &read);
 
+    if (rc == 0)
+        assert_int_equal(EVP_PKEY_eq(read, key), 1);
+    else
+        assert_null(read);
+    EVP_PKEY_free(read);
     pc_bytes_clear(&spki);
     return rc;
 }
@@ -94,10 +100,6 @@ static void judged(void **state)
     (void)state;
     assert_int_equal(judge(key, der_spki(key)), 0);
     assert_int_equal(judge(data_key(DATA_RSA_2048), der_spki(data_key(DATA_RSA_2048))), 0);
-    /* the bytes of one key, the object of another */
-    assert_int_equal(judge(data_key(DATA_EC_COMPRESSED), der_spki(key)), PC_EREFUSED);
-    assert_int_equal(judge(key, der_spki(data_key(DATA_RSA_2048))), PC_EREFUSED);
-    assert_int_equal(judge(NULL, der_spki(key)), PC_EREFUSED);
     /* bytes that are none, and bytes with more behind them */
     assert_int_equal(judge(key, der_copy("", 0)), PC_EREFUSED);
     assert_int_equal(judge(key, der_hex("3003020100")), PC_EREFUSED);
