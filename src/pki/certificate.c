@@ -165,6 +165,11 @@ int pki_certificate_der(const X509 *certificate, struct pc_bytes *ret)
     return pc_bytes_copy(der, (size_t)len, ret);
 }
 
+int pki_certificate_der_append_pem(const struct pc_bytes *der, struct pc_bytes *pem)
+{
+    return pki_pem_append("CERTIFICATE", der->data, der->len, pem);
+}
+
 int pki_certificate_append_pem(const X509 *certificate, struct pc_bytes *pem)
 {
     pki_autoder *der = NULL;

@@ -51,6 +51,7 @@ int pki_certificate_parse(const void *data, size_t len, X509 **ret);
 int pki_certificate_der(const X509 *certificate, struct pc_bytes *ret);
 /* Appends one PEM block to `pem`. */
 int pki_certificate_append_pem(const X509 *certificate, struct pc_bytes *pem);
+int pki_certificate_der_append_pem(const struct pc_bytes *der, struct pc_bytes *pem);
 /* notBefore and notAfter in seconds, whatever the machine's time_t. */
 int pki_certificate_dates(const X509 *certificate, int64_t *ret_not_before, int64_t *ret_not_after);
 int64_t pki_time_of(const ASN1_TIME *time); /* INT64_MIN when it is no valid time */
@@ -60,5 +61,8 @@ int64_t pki_time_of(const ASN1_TIME *time); /* INT64_MIN when it is no valid tim
  * 5280 (UTCTime to 2049, GeneralizedTime from 2050, no fractional seconds). The signature by the issuer's key
  * verifies. PC_EFAIL naming the clause and what was found. */
 int pki_certificate_lint(const X509 *certificate, const struct pki_certificate_plan *plan);
+/* The same from the DER bytes: what parsing for others would cost (OpenSSL 3.0: more than the signature) is
+ * saved. */
+int pki_certificate_lint_der(const struct pc_bytes *der, const struct pki_certificate_plan *plan);
 
 #endif

@@ -259,15 +259,11 @@ static int read_back(const struct pc_bytes *der, X509 **ret)
     return 0;
 }
 
-static int lint(const X509 *certificate, const struct pki_certificate_plan *plan)
+static int lint(const struct pc_bytes *der, const struct pki_certificate_plan *plan)
 {
-    int rc;
-    pc_autobytes der = {0};
     PC_CLEANUP(X509_free_ref) X509 *copy = NULL;
+    int rc = read_back(der, &copy);
 
-    rc = pki_certificate_der(certificate, &der);
-    if (!rc)
-        rc = read_back(&der, &copy);
     if (!rc)
         rc = lint_serial(copy, plan);
     if (!rc)
@@ -284,13 +280,21 @@ static int lint(const X509 *certificate, const struct pki_certificate_plan *plan
         rc = lint_san(copy, plan);
     if (!rc)
         rc = lint_key_ids(copy, plan);
-    return rc ? rc : lint_signature(copy, &der, plan);
+    return rc ? rc : lint_signature(copy, der, plan);
+}
+
+int pki_certificate_lint_der(const struct pc_bytes *der, const struct pki_certificate_plan *plan)
+{
+    int rc = lint(der, plan);
+
+    ERR_clear_error(); /* a copy without a key leaves something there */
+    return rc;
 }
 
 int pki_certificate_lint(const X509 *certificate, const struct pki_certificate_plan *plan)
 {
-    int rc = lint(certificate, plan);
+    pc_autobytes der = {0};
+    int rc = pki_certificate_der(certificate, &der);
 
-    ERR_clear_error(); /* a copy without a key leaves something there */
-    return rc;
+    return rc ? rc : pki_certificate_lint_der(&der, plan);
 }

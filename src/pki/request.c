@@ -46,17 +46,20 @@ static int parse(const struct pc_bytes *der, X509_REQ **ret)
 {
     const unsigned char *at = der->data;
     size_t size = element_size(der);
-    PC_CLEANUP(X509_REQ_free_ref) X509_REQ *request = X509_REQ_new_ex(pki_keyless(), NULL);
+    PC_CLEANUP(X509_REQ_free_ref) X509_REQ *request = NULL;
+    OSSL_LIB_CTX *before;
 
-    if (!request)
-        return pc_fail(PC_EFAIL, "out of memory");
     if (size > 0 && size < der->len)
         return pc_refuse("request-trailing", "%zu bytes behind the request", der->len - size);
     /* OpenSSL reads BER as well. What is hashed, named by a digest, and read by others must be one and the
      * same. */
     if (!pki_der_is_strict(der->data, der->len))
         return pc_refuse("request-der", "request is broken off or not DER (RFC 2986 §4, X.690 §10)");
-    if (!d2i_X509_REQ(&request, &at, (long)der->len))
+    /* For this thread, and for this call: X509_REQ_new_ex's context does not reach the public key. */
+    before = OSSL_LIB_CTX_set0_default(pki_keyless());
+    request = d2i_X509_REQ(NULL, &at, (long)der->len);
+    OSSL_LIB_CTX_set0_default(before);
+    if (!request)
         return pc_refuse("request-der", "request cannot be parsed (RFC 2986 §4.2)");
     if (at != der->data + der->len)
         return pc_refuse("request-trailing", "%zu bytes behind the request",

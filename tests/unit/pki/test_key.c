@@ -137,6 +137,15 @@ static void factors(void **state)
         assert_int_equal(judge_factor(found[i]), PC_EREFUSED);
         assert_string_equal(pc_error_name(), "key-factor");
     }
+    /* Every prime below the bound, and no other number's doing. */
+    for (BN_ULONG factor = 3; factor < 32768; factor += 2) {
+        BN_ULONG divisor = 3;
+
+        while (divisor * divisor <= factor && factor % divisor)
+            divisor += 2;
+        if (divisor * divisor > factor && judge_factor(factor) != PC_EREFUSED)
+            fail_msg("the factor %lu is not found", (unsigned long)factor);
+    }
     assert_int_equal(judge_factor(1), 0);
     assert_int_equal(judge_factor(32771), 0); /* the first prime past the bound */
 }
