@@ -108,6 +108,34 @@ next_plant
 expect 4 "one session is not" signing SHIM_SESSIONS=1
 said "CKR_SESSION_COUNT" "and says why"
 
+# Batches: the same, with several signatures under way.
+mkdir csrs certs
+# requests FROM TO: that many plants more.
+requests() {
+    local n one
+    for n in $(seq "$1" "$2"); do
+        one=$(printf 'b2c3d4e5-0000-4000-8000-%012d' "$n")
+        rm -f batch.key
+        new_csr "$one" batch.key "csrs/$one.csr"
+    done
+}
+batch() { with "$@" "$PLANTCA" sign --batch csrs -o certs; }
+in_state() { sqlite3 state/ledger.db "SELECT count(*) FROM certificate WHERE subject LIKE 'b2c3d4e5-%' AND state = '$1'"; }
+# each COUNT DESCRIPTION: so many plants have their certificate, each once, and nothing is left.
+each() { same "$(in_state current) $(in_state signing) $(find certs -name '*.crt' | wc -l)" "$1 0 $1" "$2"; }
+requests 1 12
+rm -f "$SHIM_LOG"
+expect 4 "a batch, its token lost twice" batch SHIM_GONE=C_Sign:2:0x32,C_Sign:2:0xb3
+same "$(calls C_Login)" 2 "no third login"
+rm -f "$SHIM_LOG"
+check "a batch, its token lost once" batch SHIM_GONE=C_Sign:2:0x101
+same "$(calls C_Login)" 2 "by one login more"
+each 12 "each has its certificate"
+requests 13 16
+expect 4 "a batch in which C_Sign hangs" batch PLANTCA_CONFIG=hasty.conf SHIM_HANG=C_Sign:2
+check "and again" batch
+each 16 "only what was left is done"
+
 check "a revocation whose CRL loses the token" with SHIM_GONE=C_Sign:1:0x32 "$PLANTCA" revoke --plant "$UUID1"
 check "is on the CRL" sh -c "openssl crl -in state/ca.crl -noout -text | grep -q 'Serial Number'"
 finish
