@@ -82,7 +82,7 @@ int ca_batch(struct ca *ca, const struct ca_batch_options *options, struct ca_ba
     if (r == 0)
         r = open_out(options->out, &out);
     if (r == 0)
-        r = ca_signing_key(ca);
+        r = ca_signing_run(ca);
     if (r < 0)
         return r;
     struct batch batch = {

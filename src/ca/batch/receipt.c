@@ -11,6 +11,7 @@
 #include "src/base/file.h"
 #include "src/base/random.h"
 #include "src/base/time.h"
+#include "src/ca/audit/key.h"
 
 struct receipt {
     struct pc_draft *draft;
@@ -176,6 +177,24 @@ static int write_trailer(struct receipt *receipt, struct ca *ca, int code,
     return write_line(receipt, line);
 }
 
+static int write_signature(struct receipt *receipt, struct ca *ca, char **ret_path)
+{
+    pc_autobytes cms = {0};
+    pc_autofree char *path = NULL;
+    int r = audit_sign_file(ca, pc_draft_path(receipt->draft), &cms);
+    if (r < 0)
+        return r;
+    size_t stem = strlen(receipt->path) - strlen(".jsonl");
+    if (asprintf(&path, "%.*s.p7s", (int)stem, receipt->path) < 0) {
+        path = NULL;
+        return pc_fail(PC_EFAIL, "out of memory");
+    }
+    r = pc_file_write(path, cms.data, cms.len, &(struct pc_file_options){.fresh = true});
+    if (r == 0)
+        *ret_path = pc_steal(path);
+    return r;
+}
+
 int receipt_close(struct receipt *receipt, struct ca *ca, int code, struct ca_batch_report *report)
 {
     int r = write_trailer(receipt, ca, code, &report->counts);
@@ -183,7 +202,11 @@ int receipt_close(struct receipt *receipt, struct ca *ca, int code, struct ca_ba
         r = pc_fail_errno(PC_EFAIL, "%s", receipt->path);
     if (r < 0)
         return r;
-    snprintf(report->unsigned_because, sizeof report->unsigned_because, "there is no audit key");
+    /* What stopped the batch may be the token: it is not asked again then. */
+    int signing = code == PC_EUNREACH ? code : write_signature(receipt, ca, &report->signature);
+    if (signing < 0)
+        snprintf(report->unsigned_because, sizeof report->unsigned_because, "%s",
+                 code == PC_EUNREACH ? "the token is away" : pc_error_text());
     r = pc_draft_keep(receipt->draft);
     if (r == 0)
         report->receipt = pc_steal(receipt->path);
