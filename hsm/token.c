@@ -241,12 +241,14 @@ static int login_with(struct login_arguments *a)
 
 int hsm_token_login(struct hsm_token *token, const struct pc_secret *pin)
 {
+    struct login_arguments a = {.token = token};
+    if (hsm_hangs(token->workers))
+        return login_with(&a); /* which says so */
     if (token->login == HSM_LOGIN_DONE)
         return 0;
     if (token->login == HSM_LOGIN_FAILED)
         return pc_fail(PC_EAUTH, "token '%s': the login failed before, and is not tried again",
                        token->info.label);
-    struct login_arguments a = {.token = token};
     if (pin) {
         int r = pc_secret_new(pin->len, &a.pin);
         if (r < 0)

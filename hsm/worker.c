@@ -163,7 +163,7 @@ static bool wait_for(struct worker *worker, int64_t timeout)
         r = timeout > 0 ? sem_clockwait(&worker->done, CLOCK_MONOTONIC, &end) : sem_wait(&worker->done);
     while (r != 0 && errno == EINTR);
     if (r == 0)
-        return true;
+        return atomic_load(&worker->state) == DONE;
     enum state running = RUNNING;
     if (atomic_compare_exchange_strong(&worker->state, &running, ABANDONED))
         return false;

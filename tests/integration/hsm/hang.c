@@ -113,8 +113,7 @@ static void check_aftermath(struct run *run)
         if ((step == CHECK || step == SIGN || step == SIGN_AGAIN || step == WORK) && !run->key)
             continue;
         pc_error_clear();
-        CLAIM(do_step(run, step) == PC_EUNREACH || step == LOGIN);
-        CLAIM(step == LOGIN || strcmp(pc_error_name(), "token-timeout") == 0);
+        CLAIM(do_step(run, step) == PC_EUNREACH && strcmp(pc_error_name(), "token-timeout") == 0);
     }
     hsm_key_free(run->key);
     hsm_token_close(run->token);
