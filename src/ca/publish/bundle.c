@@ -39,7 +39,14 @@ static int add_crl(const struct maker *m, const struct ledger_issuer *issuer)
         r = ops->crl_body(m->ca->ledger, issuer->id, last.number, &der);
     if (r == 0)
         r = pki_crl_parse(der.data, der.len, &crl);
-    return r < 0 ? r : pki_crl_append_pem(crl, &m->bundle->crl_pem);
+    if (r == 0)
+        r = pki_crl_append_pem(crl, &m->bundle->crl_pem);
+    if (r < 0)
+        return r;
+    if (sk_X509_CRL_push(m->bundle->crls, crl) <= 0)
+        return pc_fail(PC_EFAIL, "out of memory");
+    crl = NULL;
+    return 0;
 }
 
 static int add_issuer(void *context, const struct ledger_issuer *issuer)
@@ -54,18 +61,22 @@ static int add_issuer(void *context, const struct ledger_issuer *issuer)
         r = pki_certificate_parse(der.data, der.len, &certificate);
     if (r == 0)
         r = pki_certificate_append_pem(certificate, &m->bundle->ca_pem);
-    return r < 0 ? r : add_crl(m, issuer);
+    if (r == 0 && sk_X509_push(m->bundle->certificates, certificate) <= 0)
+        r = pc_fail(PC_EFAIL, "out of memory");
+    if (r < 0)
+        return r;
+    certificate = NULL;
+    return add_crl(m, issuer);
 }
 
 int bundle_of_record(struct ca *ca, struct bundle *ret)
 {
-    struct bundle PC_CLEANUP(bundle_clear) bundle = {0};
+    struct bundle PC_CLEANUP(bundle_clear)
+        bundle = {.certificates = sk_X509_new_null(), .crls = sk_X509_CRL_new_null()};
     struct maker maker = {.ca = ca, .bundle = &bundle};
+    if (!bundle.certificates || !bundle.crls)
+        return pc_fail(PC_EFAIL, "out of memory");
     int r = ca->ledger->ops->issuer_each(ca->ledger, add_issuer, &maker);
-    if (r == 0)
-        r = pki_bundle_certificates(bundle.ca_pem.data, bundle.ca_pem.len, &bundle.certificates);
-    if (r == 0)
-        r = pki_bundle_crls(bundle.crl_pem.data, bundle.crl_pem.len, &bundle.crls);
     if (r < 0)
         return r;
     *ret = bundle;

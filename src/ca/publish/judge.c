@@ -52,13 +52,17 @@ static int ask(const struct pki_verifier *verifier, X509 *certificate, int64_t n
     return 0;
 }
 
-int judge_both(const struct judge *judge, X509 *certificate, int64_t now, bool *ret_before, bool *ret_after,
-               char ret_why[96])
+int judge_newly_refused(const struct judge *judge, X509 *certificate, int64_t now, bool *ret,
+                        char ret_why[96])
 {
-    char before[96];
-    bool revoked;
-    int r = ask(judge->before, certificate, now, ret_before, &revoked, before);
-    return r < 0 ? r : ask(judge->after, certificate, now, ret_after, &revoked, ret_why);
+    char before[sizeof((struct standing *)NULL)->why];
+    bool accepted_before = false, accepted = false, revoked;
+    int r = ask(judge->after, certificate, now, &accepted, &revoked, ret_why);
+    if (r == 0 && !accepted) /* else the old files do not matter, and asking takes as long again */
+        r = ask(judge->before, certificate, now, &accepted_before, &revoked, before);
+    if (r == 0)
+        *ret = accepted_before && !accepted;
+    return r;
 }
 
 struct trial {

@@ -32,9 +32,9 @@ int judge_new(struct ca *ca, const struct bundle *old, const struct bundle *new,
 void judge_clear(struct judge *judge);
 const struct issuer_view *judge_issuer(const struct judge *judge, int64_t id); /* NULL: unknown */
 int judge_certificate(struct ca *ca, int64_t row, X509 **ret);
-/* `ret_why`: what the new files say against it. */
-int judge_both(const struct judge *judge, X509 *certificate, int64_t now, bool *ret_before, bool *ret_after,
-               char ret_why[96]);
+/* In full. `ret_why`: what the new files say against it. */
+int judge_newly_refused(const struct judge *judge, X509 *certificate, int64_t now, bool *ret,
+                        char ret_why[96]);
 
 /* serials.c */
 struct serial_set {

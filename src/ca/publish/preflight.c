@@ -112,13 +112,13 @@ static int verify_sample(struct flight *f)
         PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
         struct ledger_certificate row;
         char why[sizeof f->report->shut_out->why];
-        bool before = false, after = false;
+        bool refused = false;
         r = ledger_row_get(f->ca->ledger, f->sample[i], &row);
         if (r == 0)
             r = judge_certificate(f->ca, row.id, &certificate);
         if (r == 0)
-            r = judge_both(&f->judge, certificate, f->now, &before, &after, why);
-        if (r == 0 && before && !after && !is_shut_out(f, row.record.serial))
+            r = judge_newly_refused(&f->judge, certificate, f->now, &refused, why);
+        if (r == 0 && refused && !is_shut_out(f, row.record.serial))
             r = shut_out(f, row.record.serial, row.record.cn, why);
     }
     f->report->sampled = count;
