@@ -26,7 +26,7 @@ enum mqtt_answer {
 /* Connects, waits for CONNACK, disconnects. A TLS 1.3 handshake alone proves nothing: the refusal of a client
  * certificate comes after it. `ret_text` (256 bytes) says what was heard. PC_EUNREACH when the broker cannot
  * be reached or answers nothing in time, or when its own certificate does not hold (a broker that may not be
- * ours proves nothing). */
+ * ours proves nothing): "broker-unreachable", "broker-certificate". The process must ignore SIGPIPE. */
 int mqtt_probe(const struct mqtt_probe *probe, enum mqtt_answer *ret, char ret_text[256]);
 
 #endif
