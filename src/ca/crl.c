@@ -240,20 +240,47 @@ int crl_renewal_due(struct ca *ca, bool *ret)
     return 0;
 }
 
+/* Whether ca.crl is missing, or one of ours with a lower number. Any other is a witness, which stays. */
+static bool file_lags(struct ca *ca, const char *path, uint64_t number)
+{
+    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
+    pc_autobytes file = {0};
+    uint64_t found;
+    if (!pc_file_exists(path))
+        return true;
+    return pc_file_read(path, CA_FILE_MAX, &file) == 0 && pki_crl_parse(file.data, file.len, &crl) == 0 &&
+           pki_crl_number(crl, &found) == 0 && found < number && X509_CRL_verify(crl, ca->public_key) == 1;
+}
+
+/* A run that was stopped between the record and the file left an older one. */
+static int catch_up(struct ca *ca, const char *path)
+{
+    pc_autoclose int lock = -1;
+    pc_autobytes pem = {0};
+    struct ledger_crl last;
+    int r = ca_lock(ca->settings, &lock);
+    if (r == 0)
+        r = crl_last_pem(ca, &last, &pem);
+    return r < 0 || !file_lags(ca, path, last.number) ? r : crl_write(ca, &pem);
+}
+
 int crl_report_last(struct ca *ca, struct ca_crl_report *ret)
 {
     struct ledger_crl last;
-    char *path = NULL;
+    pc_autofree char *path = NULL;
     int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
     if (r == 0)
         r = ca_state_path(ca->settings, "ca.crl", &path);
-    if (r == 0)
-        *ret = (struct ca_crl_report){.number = last.number,
-                                      .this_update = last.this_update,
-                                      .next_update = last.next_update,
-                                      .entries = last.entries,
-                                      .path = path};
-    return r;
+    if (r == 0 && file_lags(ca, path, last.number))
+        r = catch_up(ca, path);
+    if (r < 0)
+        return r;
+    *ret = (struct ca_crl_report){.number = last.number,
+                                  .this_update = last.this_update,
+                                  .next_update = last.next_update,
+                                  .entries = last.entries,
+                                  .path = pc_steal(path)};
+    return 0;
 }
 
 int ca_crl(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)

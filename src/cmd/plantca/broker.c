@@ -76,10 +76,10 @@ static int check_options(struct cmd *cmd)
     if (rc == 0)
         rc = plantca_check_input(cmd, cmd_value(cmd, "csr"));
     if (rc == 0)
-        rc = cmd_check_output(out);
+        rc = plantca_check_output(cmd, out);
     if (rc == 0 && key_path != NULL && pc_file_exists(key_path))
         return pc_refuse("file-exists", "%s: exists; a key is never written over", key_path);
-    return rc == 0 ? cmd_check_output(key_path) : rc;
+    return rc == 0 ? plantca_check_output(cmd, key_path) : rc;
 }
 
 static int finish(struct cmd *cmd, const struct ca_issued *issued)

@@ -11,7 +11,7 @@ int plantca_run_crl(struct cmd *cmd)
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
     pc_autobytes pem = {0};
-    int rc = cmd_check_output(out);
+    int rc = plantca_check_output(cmd, out);
 
     if (rc == 0)
         rc = plantca_read_settings(cmd, &settings);

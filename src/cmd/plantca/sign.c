@@ -119,7 +119,7 @@ int plantca_run_sign(struct cmd *cmd)
     if (rc == 0)
         rc = plantca_check_input(cmd, path);
     if (rc == 0)
-        rc = cmd_check_output(cmd_value(cmd, "out"));
+        rc = plantca_check_output(cmd, cmd_value(cmd, "out"));
     if (rc == 0)
         rc = plantca_read_request(path, &csr);
     if (rc == 0)
