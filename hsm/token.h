@@ -1,4 +1,8 @@
-/* Tokens: loading a PKCS#11 module, finding exactly one token in it, logging in once. */
+/* Tokens: loading a PKCS#11 module, finding exactly one token in it, logging in once.
+ *
+ * Every function here and in key.h that asks the module ends by hsm_place.timeout with PC_EUNREACH
+ * "token-timeout". From then on all of them answer that at once, closing and freeing leave everything as it
+ * is (the thread that hangs may use it), no module is loaded any more, and pc_process_abandoned() holds. */
 #ifndef HSM_TOKEN_H
 #define HSM_TOKEN_H
 
