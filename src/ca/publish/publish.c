@@ -111,11 +111,20 @@ static int reload(const struct ca *ca, struct ca_publish_report *report)
 static int publish(struct ca *ca, const struct ca_publish_options *options, struct ca_publish_report *report)
 {
     struct bundle PC_CLEANUP(bundle_clear) bundle = {0};
-    int r = options->dry_run ? 0 : renew_crl(ca);
+    struct probe PC_CLEANUP(probe_clear) probe = {0};
+    const char *address = ca->settings->publish_probe;
+    bool probes = address && *address && !options->dry_run;
+    int r = probes ? probe_prepare(ca, address, &probe) : 0;
+    if (r == 0 && !options->dry_run)
+        r = renew_crl(ca);
     if (r == 0)
         r = judge_and_install(ca, options, &bundle, report);
     if (r == 0 && !options->dry_run)
         r = reload(ca, report);
+    if (r == 0 && probes) {
+        r = probe_ask(ca, &probe, &bundle);
+        report->probed = r == 0;
+    }
     return r;
 }
 
