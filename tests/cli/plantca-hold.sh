@@ -24,7 +24,7 @@ json "is refused by name" 'd["error"]["name"] == "revoke-unknown"'
 check "--dry-run, without a token" hold -n --plant "$UUID1" --json -c "$(without_token)"
 json "tells what would be held" 'd["dry_run"] and [c["serial"] for c in d["held"]] == ["'"$(serial_of 1.crt)"'"] and d["crl"] is None'
 check "that holds nothing" "$PLANTCA" list --current --json
-same "$(grep -c '"current"' "$WORK/out")" 3 "all are current, the root too"
+same "$(grep -c '"current"' "$WORK/out")" 4 "all are current, the root and the audit key too"
 
 check "by plant" hold --plant "$UUID1" --json
 json "tells what is held, and the new CRL" 'len(d["held"]) == 1 and d["held"][0]["state"] == "held" and d["crl"]["entries"] == 1'
