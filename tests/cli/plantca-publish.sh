@@ -58,8 +58,36 @@ json "is on a new CRL" 'd["crl_number"] > 2'
 expect 2 "which brokers read" openssl verify -crl_check -CAfile published/ca/ca.crt -CRLfile published/ca/ca.crl two.crt
 said 'certificate revoked' "as a revocation"
 
+check "publish -n, without a token" publish -n --json -c "$(without_token)"
+json "finds nothing to change" 'd["dry_run"] and d["written"] == 0 and d["preflight"]["judged"] == 0'
+new_csr "$UUID2" five.key five.csr
+"$PLANTCA" sign -q --plant "$UUID2" five.csr -o five.crt
+"$PLANTCA" publish -q
+for junk in '' rubbish; do
+    printf '%s' "$junk" >published/ca/ca.crl
+    check "an old CRL that is ${junk:-empty} does not stand in the way" publish --json
+    json "it is replaced" 'd["written"] == 1 and d["preflight"]["judged"] == 1'
+done
+rm published/ca/ca.crl published/ca/ca.crt
+check "nor do files that are missing" publish
+"$PLANTCA" hold -q --plant "$UUID2"
+"$PLANTCA" release --plant "$UUID2" --pin-file "$WORK/wrong" 2>/dev/null
+expect 5 "a CRL that lists what nobody has revoked" publish -n --json -c "$(without_token)"
+json "is not for brokers" 'd["error"]["name"] == "publish-preflight" and [(o["serial"], o["cn"]) for o in d["preflight"]["shut_out"]] == [("'"$(serial_of five.crt)"'", "'"$UUID2"'")]'
+echo 12:xyz >none.list
+expect 2 "--retire of what is no serial" publish -n --retire none.list
+expect 1 "--retire of a file that is not there" publish -n --retire none.txt
+check "--retire allows it" publish -n --json --retire "$(serial_of five.crt)"
+json "and counts it" 'd["preflight"]["retired"] == 1 and d["preflight"]["shut_out"] == []'
+printf '01\n%s\n' "$(serial_of five.crt)" >retired.txt
+check "--retire of a file" publish -n --retire retired.txt
+said 'Retired +1' "tells people"
+check "publish itself makes the CRL that is right" publish --json
+json "and shuts nobody out" 'd["preflight"]["retired"] == 0 and d["preflight"]["judged"] == 1'
+check "as brokers see it" openssl verify -crl_check -CAfile published/ca/ca.crt -CRLfile published/ca/ca.crl five.crt
+"$PLANTCA" revoke -q --plant "$UUID2"
 check "when the CRL has lapsed" days_later 31 "$PLANTCA" publish --json
-json "publishes a new one" 'd["written"] == 1 and d["crl_number"] == 4'
+json "publishes a new one" 'd["written"] == 1 and d["removed"] == 1'
 expect 5 "one that a clock ahead of time has made" publish --json
 json "is not published, as brokers would refuse everyone" 'd["error"]["name"] == "publish-preflight" and "valid only from" in d["error"]["message"]'
 new_csr "$UUID2" three.key three.csr

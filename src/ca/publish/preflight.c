@@ -96,12 +96,15 @@ static int judge_row(void *context, const struct ledger_certificate *row)
     return why ? shut_out(f, row->record.serial, row->record.cn, why) : 0;
 }
 
-static bool is_shut_out(const struct flight *f, const char *serial)
+/* Told of, or allowed for, by now. */
+static bool is_settled(const struct flight *f, const struct pki_serial *serial)
 {
+    char text[PKI_SERIAL_TEXT];
+    pki_serial_format(serial, text);
     for (size_t i = 0; i < f->report->shut_out_count; i++)
-        if (strcmp(f->report->shut_out[i].serial, serial) == 0)
+        if (strcmp(f->report->shut_out[i].serial, text) == 0)
             return true;
-    return false;
+    return serial_set_has(&f->retired, serial);
 }
 
 static int verify_sample(struct flight *f)
@@ -111,14 +114,17 @@ static int verify_sample(struct flight *f)
     for (size_t i = 0; r == 0 && i < count; i++) {
         PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
         struct ledger_certificate row;
+        struct pki_serial serial;
         char why[sizeof f->report->shut_out->why];
         bool refused = false;
         r = ledger_row_get(f->ca->ledger, f->sample[i], &row);
         if (r == 0)
+            r = pki_serial_parse(row.record.serial, &serial);
+        if (r == 0)
             r = judge_certificate(f->ca, row.id, &certificate);
         if (r == 0)
             r = judge_newly_refused(&f->judge, certificate, f->now, &refused, why);
-        if (r == 0 && refused && !is_shut_out(f, row.record.serial))
+        if (r == 0 && refused && !is_settled(f, &serial))
             r = shut_out(f, row.record.serial, row.record.cn, why);
     }
     f->report->sampled = count;
@@ -141,7 +147,7 @@ static int check_new_entries(struct flight *f)
             (ours->before.crl && pki_crl_lists(ours->before.crl, &serial)))
             continue;
         pki_serial_format(&serial, text);
-        if (!is_shut_out(f, text))
+        if (!is_settled(f, &serial))
             r = shut_out(f, text, "", "on the new CRL, but not revoked on record");
     }
     return r;
