@@ -204,7 +204,8 @@ static int configure(struct db *db)
 {
     static const char pragmas[] =
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;";
+        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+        "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8192;";
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     sqlite3_extended_result_codes(db->handle, 1);
     if (sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
