@@ -226,6 +226,11 @@ int crl_due(struct ca *ca, bool *ret)
     return 0;
 }
 
+int64_t crl_renew_at(struct ca *ca, const struct ledger_crl *crl)
+{
+    return crl->next_update - earlier(ca->settings->crl_renew, (crl->next_update - crl->this_update) / 2);
+}
+
 int crl_renewal_due(struct ca *ca, bool *ret)
 {
     struct ledger_crl last;
@@ -235,8 +240,7 @@ int crl_renewal_due(struct ca *ca, bool *ret)
         r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &last);
     if (r < 0)
         return r;
-    int64_t ahead = earlier(ca->settings->crl_renew, (last.next_update - last.this_update) / 2);
-    *ret = due || pc_now() >= last.next_update - ahead;
+    *ret = due || pc_now() >= crl_renew_at(ca, &last);
     return 0;
 }
 

@@ -131,6 +131,7 @@ int crl_due(struct ca *ca, bool *ret);
 /* The same, or [ca] crl-renew before its nextUpdate is reached (but never before half of its life is over).
  */
 int crl_renewal_due(struct ca *ca, bool *ret);
+int64_t crl_renew_at(struct ca *ca, const struct ledger_crl *crl);
 /* The last CRL on record, told of as if it had just been made; ca.crl is brought up to it where it lags. */
 int crl_report_last(struct ca *ca, struct ca_crl_report *ret);
 /* The last CRL on record as PEM; refused "crl-missing" when there is none. */

@@ -28,7 +28,7 @@ said '^NAME +STATE +EXPIRES +SERIAL$' "has a heading"
 said "^$UUID1 +superseded +20[0-9]{2}-[0-9]{2}-[0-9]{2} +$(serial_of one.crt)$" "whole serial numbers into a file"
 check "list --json" list --json
 json "one object a line, oldest first" "$(devices "$one, $new, $two")"
-json "with all that is known" 'all(set(c) == {"schema", "serial", "profile", "cn", "state", "expired", "key_sha256", "certificate_sha256", "not_before", "not_after", "issued_at", "revoked_at", "revoke_after", "reason"} for c in lines)'
+json "with all that is known" 'all(set(c) == {"schema", "serial", "profile", "cn", "state", "origin", "invalid_since", "expired", "key_sha256", "certificate_sha256", "not_before", "not_after", "issued_at", "revoked_at", "revoke_after", "reason"} for c in lines)'
 check "--current" list --json --current
 json "leaves out what was superseded" "$(devices "$new, $two")"
 check "--valid" list --json --valid
@@ -37,6 +37,42 @@ check "--expiring" list --json --expiring 6
 json "has what ends soon" "$(devices "$two")"
 check "--revoked" list --json --revoked
 json "has none yet" "$(devices '') if lines else True"
+check "--superseded" list --json --superseded
+json "has the predecessor" "$(devices "$one")"
+for filter in held foreign; do
+    check "--$filter" list --$filter --json
+    json "has none" 'lines == []'
+done
+check "--limit 3" list --json --limit 3
+json "is the first page" 'len(lines) == 3 and lines[2]["serial"] == '"$one"
+check "--after" list --json --limit 2 --after "$(serial_of one.crt | tr a-f A-F)"
+json "is the next" '[c["serial"] for c in lines] == ['"$new, $two"']'
+check "behind the last" list --after "$(serial_of broker.crt)"
+silent "there is nothing"
+expect 5 "behind one that is not on record" list --after 0123 --json
+json "is refused" 'd["error"]["name"] == "record-unknown"'
+expect 2 "behind what is no serial number" list --after "one'; --"
+expect 2 "a limit that is none" list --limit 0
+expect 2 "--csv --json" list --csv --json
+check "--csv" list --csv
+cp "$WORK/out" list.csv
+reads() {
+    /usr/bin/python3 - "$1" "$2" <<'PY'
+import csv, sys
+raw = open(sys.argv[1], "rb").read()
+assert raw.count(b"\n") == raw.count(b"\r\n"), "line ends"
+rows = list(csv.DictReader(open(sys.argv[1], newline=""), strict=True))
+assert all(None not in row and None not in row.values() for row in rows), "columns"
+assert eval(sys.argv[2]), rows
+PY
+}
+check "is read by Python's csv" reads list.csv \
+    '[(row["state"], row["expired"]) for row in rows if row["serial"] == '"$one"'] == [("superseded", "false")]'
+softhsm_token voke-ca2 246810
+sed "s|label .*|label = voke-ca2|; s|state .*|state = $WORK/state2|" plantca.conf >second.conf
+check "a CA whose name is a formula" env CA_SUBJECT='/CN==HYPERLINK("http:\/\/x"),y' "$PLANTCA" init -q -c second.conf
+list --csv -c second.conf >formula.csv
+check "a formula is quoted and made harmless" reads formula.csv 'rows[0]["cn"].startswith("\x27=HYPERLINK(")'
 if command -v script >/dev/null; then
     check "on a terminal of 80 columns" script -qec "stty cols 80; '$PLANTCA' list" /dev/null
     same "$(tr -d '\r' <"$WORK/out" | awk 'length > 80' | wc -l)" 0 "no line is longer"

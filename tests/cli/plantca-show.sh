@@ -29,8 +29,12 @@ fingerprint=$(openssl x509 -in one.crt -noout -fingerprint -sha256 | sed 's/.*=/
 json "its fingerprint" 'd["certificate_sha256"] == "'"$(tr -d : <<<"$fingerprint" | tr A-F a-f)"'"'
 spki=$(openssl x509 -in one.crt -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d ' ' -f 1)
 json "its key's" 'd["key_sha256"] == "'"$spki"'"'
+json "its successor" 'd["successor"] == "'"$(serial_of new.crt)"'" and d["predecessor"] is None and d["foreign_issuer"] is None'
 check "for people" show "$(serial_of one.crt)"
 said "SHA-256 +$fingerprint" "as openssl prints it"
+said "Succeeded by +$(serial_of new.crt)" "its successor"
+check "the successor" show --json "$(serial_of new.crt)"
+json "tells what it succeeded" 'd["predecessor"] == "'"$(serial_of one.crt)"'" and d["successor"] is None and d["origin"] == "issued"'
 check "--pem" show --pem "$(serial_of one.crt)"
 check "is the certificate" cmp <(openssl x509 -in one.crt) <("$PLANTCA" show --pem "$(serial_of one.crt)")
 check "--pem --json" show --pem --json "$(serial_of one.crt)"

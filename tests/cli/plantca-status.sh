@@ -15,6 +15,8 @@ check "status, without a PIN" status --json --no-input -c no-pin.conf
 json "all is well" 'd["token_health"]["code"] == 0 and d["audit"]["sound"] and d["audit"]["rows"] > 0 and "warnings" not in d'
 json "counts" 'd["certificates"]["current"] >= 1 and d["certificates"]["revoked"] == 0 and d["certificates"]["unfinished"] == 0'
 json "times" 'all(d[k].endswith("Z") for k in ("not_after", "crl_next_update", "issuance_horizon"))'
+json "the ledger was read back" 'd["ledger_health"]["sound"] and d["ledger_health"]["checked"] >= 2'
+json "the chain was followed" 'd["audit"]["verified_from"] >= 1 and d["certificates"]["foreign"] == 0'
 check "for people" status
 for word in 'CPI Root CA' 'Token +voke-ca' 'CRL number' 'Full term until' 'sound'; do
     said "$word" "  says '$word'"
@@ -24,11 +26,15 @@ silent "leaves the exit code"
 expect 4 "the token cannot be reached" status --json -c "$(without_token)"
 json "is an error, and the rest is told" 'd["error"]["code"] == 4 and d["token_health"]["code"] == 4 and d["certificates"]["current"] >= 1'
 
-sed 's/^state .*/&\ncrl-days = 1/' "$PLANTCA_CONFIG" >short.conf
-check "a CRL for a day" "$PLANTCA" crl -q -c short.conf
+sed 's/^state .*/&\ncrl-days = 10/' "$PLANTCA_CONFIG" >short.conf
+check "a CRL for ten days" "$PLANTCA" crl -q -c short.conf
 check "status" status --json
-json "warns" 'any("CRL" in w for w in d["warnings"])'
-expect 5 "two days later" days_later 2 "$PLANTCA" status --json
+json "has no warning" '"warnings" not in d and d["crl_renew_at"] < d["crl_next_update"]'
+check "six days later" days_later 6 "$PLANTCA" status --json
+json "warns: the next one is due" 'any("CRL" in w for w in d["warnings"])'
+expect 5 "eight days later" days_later 8 "$PLANTCA" status --json
+json "whatever renews it does not work" 'd["error"]["name"] == "crl-soon" and "48 hours" in d["error"]["message"] or "47 hours" in d["error"]["message"]'
+expect 5 "eleven days later" days_later 11 "$PLANTCA" status --json
 json "the CRL has lapsed" 'd["error"]["name"] == "crl-lapsed" and d["crl_next_update"]'
 expect 5 "nine years later" days_later 3300 "$PLANTCA" status --json
 json "full-term certificates are past" 'any("cut short" in w for w in d["warnings"])'
@@ -48,6 +54,17 @@ expect 5 "status, by the right one" status --json -c early.conf
 json "the CRL is not valid yet" 'd["error"]["name"] == "crl-early"'
 expect 5 "the next CRL" "$PLANTCA" crl --json -c early.conf
 json "waits until somebody has said which clock was right" 'd["error"]["name"] == "clock-behind"'
+cp -a state bent
+sed "s|^state .*|state = $WORK/bent|" "$PLANTCA_CONFIG" >bent.conf
+/usr/bin/python3 - bent/ledger.db <<'PY'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("DROP TRIGGER body_signed")
+db.execute("UPDATE body SET der = CAST(der || x'00' AS BLOB) WHERE certificate = (SELECT max(certificate) FROM body)")
+db.commit()
+PY
+expect 5 "a certificate that was changed behind our back" status --json -c bent.conf
+json "is told of" 'd["error"]["name"] == "ledger-broken" and not d["ledger_health"]["sound"]'
 softhsm_lose voke-ca
 expect 4 "the token is gone" status
 finish

@@ -1,5 +1,5 @@
 /* Audit rows and checkpoints on record. */
-#include "src/ca/sqlite/sqlite.h"
+#include "src/ca/sqlite/schema.h"
 
 #include <string.h>
 
@@ -73,8 +73,10 @@ int db_audit_each(struct ledger *ledger, int64_t from, ledger_audit_row *row, vo
 {
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
-    int r = db_prepare(db, "SELECT " AUDIT_COLUMNS " FROM audit WHERE seq >= ? ORDER BY chain, seq", &s, "i",
-                       from);
+    /* Chain by chain, each through the index, in its order. */
+    int r = db_prepare(
+        db, DB_CHAINS "SELECT " AUDIT_COLUMNS " FROM chains CROSS JOIN audit ON chain = name AND seq >= ?",
+        &s, "i", from);
     return r < 0 ? r : tell_rows(db, s, row, context);
 }
 

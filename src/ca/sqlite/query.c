@@ -184,10 +184,21 @@ int db_facts(struct ledger *ledger, const char *subject, const char *profile, co
         "subject = ?1 AND "
         "profile = ?2 "
         "AND " DB_UNFINISHED) " UNION ALL " FACTS("subject = ?1 AND profile = ?2 AND " DB_PAST) " UNION "
-                                                                                                "ALL " FACTS("key = (SELECT id FROM key "
-                                                                                                             "WHERE sha256 = ?3)"
-                                                                                                             " AND NOT (subject = ?1 "
-                                                                                                             "AND profile = ?2)");
+                                                                                                "ALL " FACTS(
+                                                                                                    "key = "
+                                                                                                    "(SELECT "
+                                                                                                    "id FROM "
+                                                                                                    "key "
+                                                                                                    "WHERE "
+                                                                                                    "sha256 "
+                                                                                                    "= ?3)"
+                                                                                                    " AND "
+                                                                                                    "NOT "
+                                                                                                    "(subject"
+                                                                                                    " = ?1 "
+                                                                                                    "AND "
+                                                                                                    "profile "
+                                                                                                    "= ?2)");
     int r = db_borrow(db, text, &loan);
     if (r == 0)
         r = db_bind(db, loan.statement, 1, 't', subject);
@@ -202,47 +213,22 @@ int db_facts(struct ledger *ledger, const char *subject, const char *profile, co
 #define COUNT(condition)                                                                                     \
     "(SELECT count(*) FROM certificate WHERE " condition " AND " DB_FINISHED ")"                             \
     " - (SELECT count(*) FROM issuer JOIN certificate ON certificate.id = issuer.certificate"                \
-    "    WHERE certificate." condition ")"                                                                   \
-    " - (SELECT count(*) FROM token_key JOIN certificate ON certificate.id = token_key.certificate"          \
     "    WHERE certificate." condition ")"
+#define COUNT_VALID(state) COUNT("state = '" state "' AND not_after >= ?1")
+#define VALID COUNT_VALID("current") " + " COUNT_VALID("superseded") " + " COUNT_VALID("foreign")
+#define EXPIRING COUNT("state = 'current' AND not_after BETWEEN ?1 AND ?2")
+#define PAST COUNT("state = 'superseded'") ", " COUNT("state = 'held'") ", " COUNT("state = 'revoked'")
+#define UNFINISHED "(SELECT count(*) FROM certificate WHERE " DB_UNFINISHED ")"
+#define AUDIT_ROWS "(SELECT coalesce(sum((SELECT max(seq) FROM audit WHERE chain = name)), 0) FROM chains)"
 
 int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret)
 {
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
-    int r = db_prepare(
-        db,
-        "SELECT " COUNT("state = 'current'") ", " COUNT(
-            "state = 'current' AND not_after >= "
-            "?1") " + " COUNT("state = "
-                              "'superseded' AND "
-                              "not_after >= ?1") " + " COUNT("state = 'foreign' AND not_after "
-                                                             ">= ?1") ", " COUNT("state = "
-                                                                                 "'current' "
-                                                                                 "AND "
-                                                                                 "not_after "
-                                                                                 "BETWEEN ?1 "
-                                                                                 "AND ?2") ","
-                                                                                           " " COUNT(
-                                                                                               "sta"
-                                                                                               "te "
-                                                                                               "= "
-                                                                                               "'su"
-                                                                                               "per"
-                                                                                               "sed"
-                                                                                               "ed"
-                                                                                               "'") ","
-                                                                                                    " " COUNT("state = 'held'") ", " COUNT(
-                                                                                                        "stat"
-                                                                                                        "e = "
-                                                                                                        "'rev"
-                                                                                                        "oked"
-                                                                                                        "'") ","
-                                                                                                             " " COUNT(
-                                                                                                                 "state = 'foreign'") ", (SELECT count(*) FROM certificate WHERE " DB_UNFINISHED
-                                                                                                                                      ")"
-                                                                                                                                      ", (SELECT coalesce(sum(rows), 0) FROM (SELECT max(seq) AS rows FROM audit GROUP BY chain))",
-        &s, "ii", now, now + renew_window);
+    static const char text[] = DB_CHAINS
+        "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
+                                             ", " COUNT("state = 'foreign'") ", " UNFINISHED ", " AUDIT_ROWS;
+    int r = db_prepare(db, text, &s, "ii", now, now + renew_window);
     if (r == 0)
         r = db_step(db, s);
     if (r <= 0)

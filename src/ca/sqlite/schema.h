@@ -10,6 +10,11 @@
 #define DB_FINISHED "state NOT IN ('reserved', 'signing')"
 #define DB_PAST "state NOT IN ('reserved', 'signing') AND state <> 'current'"
 
+/* The names of the chains, without reading every row. */
+#define DB_CHAINS                                                                                            \
+    "WITH RECURSIVE chains (name) AS (SELECT min(chain) FROM audit UNION ALL"                                \
+    " SELECT (SELECT min(chain) FROM audit WHERE chain > name) FROM chains WHERE name IS NOT NULL) "
+
 /* Triggers of a table whose rows are added and nothing else. */
 #define DB_APPEND_ONLY(table)                                                                                \
     "CREATE TRIGGER " table "_fixed BEFORE UPDATE ON " table "  BEGIN SELECT RAISE(ABORT, '" table           \

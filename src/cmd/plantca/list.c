@@ -7,6 +7,7 @@
 #include "src/ca/list.h"
 #include "src/cmd/output.h"
 #include "src/pki/certificate.h"
+#include "src/pki/crl.h"
 #include "src/pki/name.h"
 
 #define DAYS_MAX 36500
@@ -43,7 +44,57 @@ static int print_row(void *context, const struct ca_record *record)
     cmd_print(table->cmd, "%-*s  %-*s  %.*s  %s\n", NAME_WIDTH, fit(table, record->cn, NAME_WIDTH, name),
               STATE_WIDTH, record->expired ? "expired" : record->state, DATE_WIDTH, expires,
               fit(table, record->serial, SERIAL_SHORT, serial));
+    return 0;
+}
+
+static int print_json(void *context, const struct ca_record *record)
+{
+    struct table *table = context;
+
     cmd_line(table->cmd, plantca_record_json(record));
+    return 0;
+}
+
+/* RFC 4180: quoted where it must be. What a spreadsheet would take for a formula gets an apostrophe: names in
+ * certificates of another CA are not ours to trust. */
+static void print_csv_field(const struct table *table, const char *text, const char *end)
+{
+    bool formula = *text != '\0' && strchr("=+-@\t\r", *text) != NULL;
+    bool quoted = formula || strpbrk(text, ",\"\r\n") != NULL;
+
+    cmd_print(table->cmd, "%s%s", quoted ? "\"" : "", formula ? "'" : "");
+    for (const char *c = text; *c != '\0'; c++)
+        cmd_print(table->cmd, *c == '"' ? "\"\"" : "%c", *c);
+    cmd_print(table->cmd, "%s%s", quoted ? "\"" : "", end);
+}
+
+static const char *csv_time(int64_t seconds, char ret[PC_TIME_TEXT])
+{
+    ret[0] = '\0';
+    if (seconds != 0)
+        pc_time_format(seconds, ret);
+    return ret;
+}
+
+static int print_csv(void *context, const struct ca_record *record)
+{
+    struct table *table = context;
+    const int64_t times[] = {record->not_before, record->not_after,    record->issued_at,
+                             record->revoked_at, record->revoke_after, record->invalid_since};
+    char text[PC_TIME_TEXT];
+
+    if (table->rows++ == 0)
+        cmd_print(table->cmd,
+                  "serial,cn,profile,state,origin,expired,not_before,not_after,issued_at,"
+                  "revoked_at,revoke_after,invalid_since,reason,key_sha256,certificate_sha256\r\n");
+    print_csv_field(table, record->serial, ",");
+    print_csv_field(table, record->cn, ",");
+    cmd_print(table->cmd, "%s,%s,%s,%s,", record->profile, record->state, record->origin,
+              record->expired ? "true" : "false");
+    for (size_t i = 0; i < CMD_LENGTH(times); i++)
+        cmd_print(table->cmd, "%s,", csv_time(times[i], text));
+    cmd_print(table->cmd, "%s,%s,%s\r\n", record->reason >= 0 ? pki_reason_name(record->reason) : "",
+              record->key_sha256, record->certificate_sha256);
     return 0;
 }
 
@@ -55,46 +106,84 @@ static bool is_narrow(void)
     return width > 0 && width < NAME_WIDTH + STATE_WIDTH + DATE_WIDTH + SERIAL_WIDTH + 6;
 }
 
-static enum ca_filter find_filter(const struct cmd *cmd)
-{
-    static const struct {
-        const char *option;
-        enum ca_filter filter;
-    } rows[] = {
-        {"current", CA_CURRENT}, {"valid", CA_VALID}, {"expiring", CA_EXPIRING}, {"revoked", CA_REVOKED}};
+static const struct {
+    const char *option;
+    enum ca_filter filter;
+} filters[] = {
+    {"current", CA_CURRENT},       {"valid", CA_VALID}, {"expiring", CA_EXPIRING},
+    {"superseded", CA_SUPERSEDED}, {"held", CA_HELD},   {"revoked", CA_REVOKED},
+    {"foreign", CA_FOREIGN},
+};
 
-    for (size_t i = 0; i < CMD_LENGTH(rows); i++)
-        if (cmd_given(cmd, rows[i].option))
-            return rows[i].filter;
-    return CA_ALL;
+static int read_list_options(const struct cmd *cmd, struct ca_list_options *ret)
+{
+    static const char *const names[] = {"current", "valid",   "expiring", "superseded",
+                                        "held",    "revoked", "foreign",  NULL};
+    long days = 0, limit = 0;
+    struct pki_serial serial;
+    int rc = cmd_choose(cmd, true, names);
+
+    if (rc == 0 && cmd_given(cmd, "expiring"))
+        rc = cmd_number(cmd, "expiring", 0, DAYS_MAX, &days);
+    if (rc == 0 && cmd_given(cmd, "limit"))
+        rc = cmd_number(cmd, "limit", 1, INT32_MAX, &limit);
+    if (rc == 0 && cmd->json && cmd_given(cmd, "csv"))
+        rc = pc_fail(PC_EUSAGE, "--csv and --json: one or the other");
+    *ret =
+        (struct ca_list_options){.within = days * PC_DAY, .limit = limit, .after = cmd_value(cmd, "after")};
+    if (rc == 0 && ret->after != NULL && pki_serial_parse(ret->after, &serial) != 0)
+        rc = pc_fail(PC_EUSAGE, "--after: '%.60s' is no serial number", ret->after);
+    for (size_t i = 0; i < CMD_LENGTH(filters); i++)
+        if (cmd_given(cmd, filters[i].option))
+            ret->filter = filters[i].filter;
+    return rc;
 }
 
 int plantca_run_list(struct cmd *cmd)
 {
-    static const char *const filters[] = {"current", "valid", "expiring", "revoked", NULL};
     struct table table = {.cmd = cmd, .narrow = is_narrow()};
     struct ca_settings settings;
+    struct ca_list_options options;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
-    long days = 0;
-    int rc = cmd_choose(cmd, true, filters);
+    int rc = read_list_options(cmd, &options);
 
-    if (rc == 0 && cmd_given(cmd, "expiring"))
-        rc = cmd_number(cmd, "expiring", 0, DAYS_MAX, &days);
     if (rc == 0)
         rc = plantca_read_settings(cmd, &settings);
     if (rc == 0)
         rc = ca_open(&settings, &ca);
-    return rc == 0 ? ca_list(ca, find_filter(cmd), days * PC_DAY, print_row, &table) : rc;
+    if (rc != 0)
+        return rc;
+    return ca_list(ca, &options,
+                   cmd->json               ? print_json
+                   : cmd_given(cmd, "csv") ? print_csv
+                                           : print_row,
+                   &table);
 }
 
-static int show_row(void *context, const struct ca_record *record)
+static json_t *serial_or_null(const char *serial)
+{
+    return serial[0] != '\0' ? json_string(serial) : json_null();
+}
+
+static int show_row(void *context, const struct ca_detail *detail)
 {
     struct table *table = context;
+    json_t *object = plantca_record_json(&detail->record);
 
     if (table->rows++ > 0)
         cmd_say(table->cmd, "\n");
-    plantca_record_say(table->cmd, record);
-    cmd_line(table->cmd, plantca_record_json(record));
+    plantca_record_say(table->cmd, &detail->record);
+    if (detail->issuer[0] != '\0')
+        cmd_field(table->cmd, "Issuer", "%s (imported)", detail->issuer);
+    if (detail->predecessor[0] != '\0')
+        cmd_field(table->cmd, "Successor of", "%s", detail->predecessor);
+    if (detail->successor[0] != '\0')
+        cmd_field(table->cmd, "Succeeded by", "%s", detail->successor);
+    json_object_set_new(object, "predecessor", serial_or_null(detail->predecessor));
+    json_object_set_new(object, "successor", serial_or_null(detail->successor));
+    json_object_set_new(object, "foreign_issuer",
+                        detail->issuer[0] != '\0' ? cmd_json_text(detail->issuer) : json_null());
+    cmd_line(table->cmd, object);
     return 0;
 }
 

@@ -86,7 +86,13 @@ static const struct cmd_option list_options[] = {
     {"current", 0, NULL, "the current certificate of each name", NULL, NULL},
     {"valid", 0, NULL, "unrevoked and unexpired ones: what a broker accepts", NULL, NULL},
     {"expiring", 0, "DAYS", "current ones that end within DAYS days", NULL, NULL},
+    {"superseded", 0, NULL, "those that have a successor, during their overlap", NULL, NULL},
+    {"held", 0, NULL, "those on hold", NULL, NULL},
     {"revoked", 0, NULL, "revoked ones", NULL, NULL},
+    {"foreign", 0, NULL, "valid ones of imported CAs", NULL, NULL},
+    {"limit", 0, "N", "at most N of them", NULL, NULL},
+    {"after", 0, "SERIAL", "go on behind this one", NULL, NULL},
+    {"csv", 0, NULL, "as comma separated values with a header", NULL, NULL},
 };
 
 static const struct cmd_option show_options[] = {

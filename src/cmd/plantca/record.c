@@ -2,20 +2,24 @@
  * print. */
 #include "src/cmd/plantca/plantca.h"
 
+#include <string.h>
+
 #include "src/cmd/output.h"
 #include "src/pki/crl.h"
 
 json_t *plantca_record_json(const struct ca_record *record)
 {
     return json_pack(
-        "{s:s,s:o,s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "serial", record->serial, "profile",
-        cmd_json_text(record->profile), "cn", cmd_json_text(record->cn), "state", record->state, "expired",
-        record->expired, "key_sha256", cmd_json_text(record->key_sha256), "certificate_sha256",
-        cmd_json_text(record->certificate_sha256), "not_before", cmd_json_time(record->not_before),
-        "not_after", cmd_json_time(record->not_after), "issued_at", cmd_json_time(record->issued_at),
-        "revoked_at", record->revoked_at != 0 ? cmd_json_time(record->revoked_at) : json_null(),
-        "revoke_after", record->revoke_after != 0 ? cmd_json_time(record->revoke_after) : json_null(),
-        "reason", record->reason >= 0 ? json_string(pki_reason_name(record->reason)) : json_null());
+        "{s:s,s:o,s:o,s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "serial", record->serial, "profile",
+        cmd_json_text(record->profile), "cn", cmd_json_text(record->cn), "state", record->state, "origin",
+        record->origin, "expired", record->expired, "key_sha256", cmd_json_text(record->key_sha256),
+        "certificate_sha256", cmd_json_text(record->certificate_sha256), "not_before",
+        cmd_json_time(record->not_before), "not_after", cmd_json_time(record->not_after), "issued_at",
+        cmd_json_time(record->issued_at), "revoked_at",
+        record->revoked_at != 0 ? cmd_json_time(record->revoked_at) : json_null(), "revoke_after",
+        record->revoke_after != 0 ? cmd_json_time(record->revoke_after) : json_null(), "reason",
+        record->reason >= 0 ? json_string(pki_reason_name(record->reason)) : json_null(), "invalid_since",
+        record->invalid_since != 0 ? cmd_json_time(record->invalid_since) : json_null());
 }
 
 static void say_time(const struct cmd *cmd, const char *label, int64_t seconds)
@@ -33,10 +37,14 @@ void plantca_record_say(const struct cmd *cmd, const struct ca_record *record)
     cmd_field(cmd, "Serial", "%s", record->serial);
     cmd_field(cmd, "Name", "%s (%s)", record->cn, record->profile);
     cmd_field(cmd, "State", "%s%s", record->state, record->expired ? ", expired" : "");
+    if (strcmp(record->origin, "incident") == 0)
+        cmd_field(cmd, "Origin", "incident: signed by our key, and was not on record");
     if (record->reason >= 0)
         cmd_field(cmd, "Reason", "%s", pki_reason_name(record->reason));
     if (record->revoked_at != 0)
-        say_time(cmd, "Revoked", record->revoked_at);
+        say_time(cmd, strcmp(record->state, "held") == 0 ? "Held since" : "Revoked", record->revoked_at);
+    if (record->invalid_since != 0)
+        say_time(cmd, "Invalid since", record->invalid_since);
     if (record->revoke_after != 0)
         say_time(cmd, "Valid until", record->revoke_after);
     say_time(cmd, "Issued", record->issued_at);

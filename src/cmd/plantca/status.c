@@ -6,45 +6,56 @@
 #include "src/ca/list.h"
 #include "src/cmd/output.h"
 
-#define CRL_SOON (3 * PC_DAY) /* a warning from here to nextUpdate */
-
 static void set_json(struct cmd *cmd, const struct ca_health *health)
 {
     plantca_summary_set(cmd, &health->ca);
-    cmd_set(cmd, "{s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I}}", "certificates", "current", (json_int_t)health->current,
-            "valid", (json_int_t)health->valid, "expiring", (json_int_t)health->expiring, "superseded",
-            (json_int_t)health->superseded, "held", (json_int_t)health->held, "revoked",
-            (json_int_t)health->revoked, "unfinished", (json_int_t)health->unfinished);
+    cmd_set(cmd, "{s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}}", "certificates", "current",
+            (json_int_t)health->current, "valid", (json_int_t)health->valid, "expiring",
+            (json_int_t)health->expiring, "superseded", (json_int_t)health->superseded, "held",
+            (json_int_t)health->held, "revoked", (json_int_t)health->revoked, "foreign",
+            (json_int_t)health->foreign, "unfinished", (json_int_t)health->unfinished);
     cmd_set(cmd, "{s:I,s:o,s:o,s:I,s:o}", "crl_number", (json_int_t)health->crl_number, "crl_this_update",
             cmd_json_time(health->crl_this_update), "crl_next_update", cmd_json_time(health->crl_next_update),
             "crl_entries", (json_int_t)health->crl_entries, "issuance_horizon",
             cmd_json_time(health->issuance_horizon));
-    cmd_set(cmd, "{s:{s:I,s:s,s:b},s:{s:i,s:o}}", "audit", "rows", (json_int_t)health->audit_rows, "head",
-            health->audit_head, "sound", health->audit_sound, "token_health", "code", -health->token_error,
-            "message", cmd_json_text(health->token_text));
+    cmd_set(cmd, "{s:o,s:{s:I,s:s,s:b,s:I,s:I,s:o},s:{s:I,s:b},s:{s:i,s:o}}", "crl_renew_at",
+            cmd_json_time(health->crl_renew_at), "audit", "rows", (json_int_t)health->audit_rows, "head",
+            health->audit_head, "sound", health->audit_sound, "verified_from", (json_int_t)health->audit_from,
+            "checkpoint_row", (json_int_t)health->checkpoint_seq, "checkpoint_at",
+            health->checkpoint_at != 0 ? cmd_json_time(health->checkpoint_at) : json_null(), "ledger_health",
+            "checked", (json_int_t)health->ledger_checked, "sound", health->ledger_sound, "token_health",
+            "code", -health->token_error, "message", cmd_json_text(health->token_text));
 }
 
 static void say_all(const struct cmd *cmd, const struct ca_health *health)
 {
-    char next[PC_TIME_TEXT], horizon[PC_TIME_TEXT];
+    char next[PC_TIME_TEXT], due[PC_TIME_TEXT], horizon[PC_TIME_TEXT], checkpoint[PC_TIME_TEXT] = "";
 
     pc_time_format(health->crl_next_update, next);
+    pc_time_format(health->crl_renew_at, due);
     pc_time_format(health->issuance_horizon, horizon);
     plantca_summary_say(cmd, &health->ca);
     cmd_field(cmd, "Token health", "%s", health->token_error == 0 ? "reachable" : health->token_text);
-    cmd_field(cmd, "CRL number", "%llu, %zu revoked, good until %s", (unsigned long long)health->crl_number,
-              health->crl_entries, next);
-    cmd_field(cmd, "Certificates", "%zu current, %zu valid, %zu superseded, %zu held, %zu revoked",
-              health->current, health->valid, health->superseded, health->held, health->revoked);
+    cmd_field(cmd, "CRL number", "%llu, %zu revoked, good until %s, next one due %s",
+              (unsigned long long)health->crl_number, health->crl_entries, next, due);
+    cmd_field(cmd, "Certificates",
+              "%zu current, %zu valid, %zu superseded, %zu held, %zu revoked, %zu foreign", health->current,
+              health->valid, health->superseded, health->held, health->revoked, health->foreign);
     cmd_field(cmd, "To be renewed", "%zu", health->expiring);
     cmd_field(cmd, "Full term until", "%s (later device certificates end with the CA)", horizon);
-    cmd_field(cmd, "Audit log", "%zu rows, chain %s", health->audit_rows,
-              health->audit_sound ? "sound" : "BROKEN");
+    cmd_field(cmd, "Ledger health", "%s (the %zu newest certificates were read back)",
+              health->ledger_sound ? "sound" : "BROKEN", health->ledger_checked);
+    if (health->checkpoint_at != 0)
+        pc_time_format(health->checkpoint_at, checkpoint);
+    cmd_field(cmd, "Audit log", "%zu rows, chain %s from row %lld on", health->audit_rows,
+              health->audit_sound ? "sound" : "BROKEN", (long long)health->audit_from);
+    if (health->checkpoint_at != 0)
+        cmd_field(cmd, "Checkpoint", "of row %lld, %s", (long long)health->checkpoint_seq, checkpoint);
 }
 
 static void warn_all(struct cmd *cmd, const struct ca_health *health, int64_t now)
 {
-    if (health->crl_next_update > now && health->crl_next_update - now < CRL_SOON)
+    if (health->crl_next_update > now && health->crl_renew_at <= now)
         cmd_warn(cmd, "the CRL lapses in %lld hours; make a new one: plantca crl",
                  (long long)((health->crl_next_update - now) / 3600));
     if (health->issuance_horizon < now)
@@ -59,6 +70,10 @@ static int judge(const struct ca_health *health, int64_t now)
 {
     if (!health->audit_sound)
         return pc_refuse("audit-broken", "the audit chain is broken: the record was changed behind our back");
+    if (!health->ledger_sound)
+        return pc_refuse(
+            "ledger-broken",
+            "a certificate on record is not the one whose hash is on record: restore the ledger");
     if (health->ca.not_after < now)
         return pc_refuse("ca-expired", "the CA certificate has expired");
     if (health->crl_next_update <= now)
@@ -78,6 +93,12 @@ static int judge(const struct ca_health *health, int64_t now)
             "crl-behind",
             "the CRL lacks what was revoked, or whose overlap has ended, since it was made; run: "
             "plantca publish");
+    if (health->crl_next_update - now < (health->crl_next_update - health->crl_renew_at) / 2)
+        return pc_refuse(
+            "crl-soon",
+            "the CRL lapses in %lld hours, and was to be renewed before: what renews it does not "
+            "work; run: plantca publish",
+            (long long)((health->crl_next_update - now) / 3600));
     if (health->token_error != 0)
         return pc_fail(health->token_error, "%s", health->token_text);
     return 0;

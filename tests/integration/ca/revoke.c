@@ -296,10 +296,16 @@ static int stop_at_once(void *context, const struct ca_record *record)
     return 42;
 }
 
+static int count_details(void *context, const struct ca_detail *detail)
+{
+    return count_rows(context, &detail->record);
+}
+
 static size_t listed(struct bench *b, enum ca_filter filter, int64_t within)
 {
     size_t count = 0;
-    assert_ok(ca_list(b->ca, filter, within, count_rows, &count));
+    assert_ok(
+        ca_list(b->ca, &(struct ca_list_options){.filter = filter, .within = within}, count_rows, &count));
     return count;
 }
 
@@ -324,15 +330,15 @@ static void lists_and_status(void **state)
     assert_int_equal(listed(b, CA_EXPIRING, 100 * PC_DAY), 0);
     assert_int_equal(listed(b, CA_EXPIRING, 731 * PC_DAY), 1);
     size_t count = 0;
-    assert_int_equal(ca_list(b->ca, CA_ALL, 0, stop_at_once, &count), 42);
+    assert_int_equal(ca_list(b->ca, &(struct ca_list_options){0}, stop_at_once, &count), 42);
     assert_int_equal(count, 1);
     count = 0;
-    assert_ok(ca_show(b->ca, UUID_A, count_rows, &count));
+    assert_ok(ca_show(b->ca, UUID_A, count_details, &count));
     assert_int_equal(count, 2);
-    assert_ok(ca_show(b->ca, serials[2], count_rows, &count));
+    assert_ok(ca_show(b->ca, serials[2], count_details, &count));
     assert_int_equal(count, 3);
-    assert_failed(ca_show(b->ca, "0123", count_rows, &count), PC_EREFUSED, "record-unknown", "");
-    assert_failed(ca_show(b->ca, "' OR 1=1 --", count_rows, &count), PC_EREFUSED, "record-unknown", "");
+    assert_failed(ca_show(b->ca, "0123", count_details, &count), PC_EREFUSED, "record-unknown", "");
+    assert_failed(ca_show(b->ca, "' OR 1=1 --", count_details, &count), PC_EREFUSED, "record-unknown", "");
 
     struct ca_health PC_CLEANUP(ca_health_clear) health = {0};
     bench_reopen(b);
