@@ -82,6 +82,24 @@ static const struct cmd_option import_options[] = {
     {"dry-run", 'n', NULL, "judge and count, and record nothing", NULL, NULL},
 };
 
+static const struct cmd_option audit_options[] = {
+    {"head", 0, "PATH", "verify: checkpoints that were handed over", NULL, NULL},
+    {"crl", 0, "FILE", "verify: a CRL that was published", NULL, NULL},
+    {"ca", 0, "FILE", "verify: the CA certificate, as you have it from elsewhere", NULL, NULL},
+    {"state", 0, "DIR", "verify, export: this state folder (a copy) instead of [ca] state", "ca", "state"},
+    {"ship", 0, "COMMAND", "checkpoint: hand it to COMMAND instead of [audit] ship", NULL, NULL},
+    {"out", 'o', "FILE", "export: write to FILE, not to standard output", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option reconcile_options[] = {
+    {"accept-loss", 0, "REASON", "go on with a ledger that has lost what was published", NULL, NULL},
+    {"dry-run", 'n', NULL, "say what would be done and do nothing", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
 static const struct cmd_option list_options[] = {
     {"current", 0, NULL, "the current certificate of each name", NULL, NULL},
     {"valid", 0, NULL, "unrevoked and unexpired ones: what a broker accepts", NULL, NULL},
@@ -139,6 +157,17 @@ static const struct cmd_command commands[] = {
      .run = plantca_run_import,
      .summary = "Take in a CA of old and its fleet, to be published beside ours",
      OPTIONS(import_options)},
+    {.name = "audit",
+     .run = plantca_run_audit,
+     .operands = "verify|checkpoint|export",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Verify the audit log, vouch for it, or write it out",
+     OPTIONS(audit_options)},
+    {.name = "reconcile",
+     .run = plantca_run_reconcile,
+     .summary = "Finish or void what a crash left; accept what a restored backup has lost",
+     OPTIONS(reconcile_options)},
     {.name = "list",
      .run = plantca_run_list,
      .summary = "List the certificates on record",

@@ -20,6 +20,8 @@ int plantca_run_release(struct cmd *cmd);
 int plantca_run_crl(struct cmd *cmd);
 int plantca_run_publish(struct cmd *cmd);
 int plantca_run_import(struct cmd *cmd);
+int plantca_run_audit(struct cmd *cmd);
+int plantca_run_reconcile(struct cmd *cmd);
 int plantca_run_list(struct cmd *cmd);
 int plantca_run_show(struct cmd *cmd);
 int plantca_run_status(struct cmd *cmd);

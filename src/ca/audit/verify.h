@@ -1,0 +1,74 @@
+/* What the parts of audit verification share. Within src/ca/audit only. */
+#ifndef CA_AUDIT_VERIFY_H
+#define CA_AUDIT_VERIFY_H
+
+#include "src/ca/audit/checkpoint.h"
+#include "src/ca/audit/line.h"
+
+/* A place in the chain that a signature vouches for. */
+struct mark {
+    struct checkpoint_statement said;
+    char sha256[PKI_FINGERPRINT_TEXT]; /* of the statement */
+    const char *from;                  /* "checkpoint" on record, or "head" from outside */
+    bool met, recorded;                /* the row is there; an audit row tells of it */
+};
+
+/* What the chain says of a CRL, and of rows of schema 1, which name their certificate by its serial only. */
+struct told_crl {
+    uint64_t number;
+    int64_t seq;
+    bool issued;
+    char sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT];
+};
+struct told_serial {
+    char serial[PKI_SERIAL_TEXT];
+    char chain[33];
+    int64_t seq;
+};
+
+/* An array that grows. */
+struct list {
+    void *rows; /* owned */
+    size_t count, room;
+};
+int list_add(struct list *list, const void *row, size_t size);
+
+struct verification {
+    struct ca *ca;
+    const struct ca_verify_options *options;
+    struct ca_verify_report report;
+    struct list marks;   /* struct mark */
+    struct list crls;    /* struct told_crl, as the chain gives them */
+    struct list serials; /* struct told_serial, sorted */
+    size_t about;        /* audit rows that name a ledger row */
+    size_t met;          /* of these, how many were met at their row */
+    X509_CRL *last;      /* the last CRL on record, or NULL; owned */
+    uint64_t last_number;
+    size_t audit_certificates; /* on record */
+    size_t crls_after_key;     /* CRLs that were issued since there is an audit key */
+};
+
+/* One fault. */
+void verify_fault(struct verification *v, const char *rule, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* vouch.c: checkpoints on record, and those from outside; before the chain is read. Then, row by row. */
+int verify_checkpoints(struct verification *v);
+int verify_heads(struct verification *v);
+void verify_marks_sort(struct verification *v);
+void verify_marks_at(struct verification *v, const struct ledger_audit *row);
+void verify_marks_end(struct verification *v);
+
+/* walk.c: the chain, row by row. */
+int verify_chain(struct verification *v);
+
+/* story.c: each row of the ledger against its audit rows; bodies.c: against its certificate. */
+int verify_rows(struct verification *v);
+int verify_certificate(struct verification *v, const struct ledger_certificate *row, const char *tbs_sha256);
+
+/* crls.c: each CRL on record, and those from outside. */
+int verify_last_crl(struct verification *v);
+int verify_crls(struct verification *v);
+int verify_witnesses(struct verification *v);
+
+#endif

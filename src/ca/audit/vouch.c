@@ -1,0 +1,213 @@
+/* Checkpoints, on record and from outside: whether the audit key signed them, and whether the chain is still
+ * the one that they vouch for. */
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/ca/audit/key.h"
+#include "src/ca/audit/verify.h"
+#include "src/pki/cms.h"
+#include "src/pki/openssl.h"
+
+#define HEADS_MAX (256U << 20) /* bytes of a file of checkpoints */
+
+/* Our key signs certificates for plants and brokers, too: none of them vouches for the record. */
+static bool is_audit_certificate(X509 *certificate)
+{
+    pc_autofree char *cn = NULL;
+    return pki_name_cn(X509_get_subject_name(certificate), &cn) == 0 && strcmp(cn, AUDIT_KEY_LABEL) == 0 &&
+           X509_get_extended_key_usage(certificate) == UINT32_MAX &&
+           X509_get_key_usage(certificate) == KU_DIGITAL_SIGNATURE;
+}
+
+/* `what` names it in a fault. The statement counts only when its signature holds. */
+static int judge(struct verification *v, const char *from, const char *what, const struct pc_bytes *json,
+                 const struct pc_bytes *cms)
+{
+    PC_CLEANUP(BIO_free_all_ref) BIO *content = BIO_new_mem_buf(json->data, (int)json->len);
+    PC_CLEANUP(X509_free_ref) X509 *signer = NULL;
+    struct mark mark = {.from = from};
+    char ca[PKI_FINGERPRINT_TEXT];
+    int r = pki_digest_hex(json->data, json->len, mark.sha256);
+    if (r == 0)
+        r = pki_certificate_fingerprint(v->ca->certificate, ca);
+    if (r < 0 || !content)
+        return r < 0 ? r : pc_fail_openssl(PC_EFAIL, "%s", what);
+    r = pki_cms_verify(cms->data, cms->len, content, v->ca->certificate, NULL, &signer, NULL);
+    if (r == 0 && !is_audit_certificate(signer))
+        r = pc_refuse("cms-signer", "signed by a certificate that is no audit key's");
+    if (r == 0)
+        r = checkpoint_statement_parse(json, &mark.said);
+    if (r == 0 && strcmp(mark.said.ca, ca) != 0)
+        r = pc_refuse("checkpoint-ca", "it vouches for another CA (certificate %s)", mark.said.ca);
+    if (r == PC_EREFUSED) {
+        verify_fault(v, pc_error_name(), "%s: %s", what, pc_error_text());
+        return 0;
+    }
+    return r < 0 ? r : list_add(&v->marks, &mark, sizeof mark);
+}
+
+struct reading {
+    struct verification *v;
+    char previous[PKI_FINGERPRINT_TEXT];
+    int64_t seq;
+    const char *path;
+};
+
+static int read_checkpoint(void *context, const struct ledger_checkpoint *row)
+{
+    struct reading *reading = context;
+    struct verification *v = reading->v;
+    size_t before = v->marks.count;
+    char what[96];
+    snprintf(what, sizeof what, "checkpoint %lld (row %lld of the chain)", (long long)row->id,
+             (long long)row->seq);
+    int r = judge(v, "checkpoint", what, &row->statement, &row->cms);
+    v->report.checkpoints++;
+    if (r < 0)
+        return r;
+    if (v->marks.count > before) {
+        const struct mark *mark = (const struct mark *)v->marks.rows + before;
+        if (mark->said.seq != row->seq || strcmp(mark->said.sha256, row->sha256) != 0 ||
+            strcmp(mark->said.chain, row->chain) != 0 || mark->said.time != row->at)
+            verify_fault(v, "checkpoint-row", "%s: its row says something else than was signed", what);
+        if (strcmp(mark->said.previous, reading->previous) != 0)
+            verify_fault(v, "checkpoint-order", "%s: does not follow from the checkpoint before it", what);
+        v->report.checkpoint_at = mark->said.time;
+        v->report.checkpoint_seq = mark->said.seq;
+    }
+    if (row->seq < reading->seq)
+        verify_fault(v, "checkpoint-order", "%s: stands behind one of row %lld", what,
+                     (long long)reading->seq);
+    reading->seq = row->seq;
+    return pki_digest_hex(row->statement.data, row->statement.len, reading->previous);
+}
+
+int verify_checkpoints(struct verification *v)
+{
+    struct reading reading = {.v = v};
+    memset(reading.previous, '0', sizeof reading.previous - 1);
+    return v->ca->ledger->ops->checkpoint_each(v->ca->ledger, false, read_checkpoint, &reading);
+}
+
+static int read_head(void *context, const struct pc_bytes *json, const struct pc_bytes *cms)
+{
+    struct reading *reading = context;
+    reading->v->report.heads++;
+    return judge(reading->v, "head", reading->path, json, cms);
+}
+
+static int read_heads(struct verification *v, const char *path)
+{
+    struct reading reading = {.v = v, .path = path};
+    pc_autobytes text = {0};
+    int r = pc_file_read(path, HEADS_MAX, &text);
+    if (r == 0)
+        r = checkpoint_text_each(&text, read_head, &reading);
+    return r < 0 ? pc_fail_in("%s", path) : 0;
+}
+
+static void close_dir(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+int verify_heads(struct verification *v)
+{
+    const char *path = v->options->head;
+    struct stat st;
+    if (!path)
+        return 0;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return read_heads(v, path);
+    DIR *dir PC_CLEANUP(close_dir) = opendir(path);
+    if (!dir)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
+        pc_autofree char *file = entry->d_name[0] == '.' ? NULL : pc_path_join(path, entry->d_name);
+        if (file)
+            r = read_heads(v, file);
+    }
+    return r;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct mark *x = a, *y = b;
+    return x->said.seq < y->said.seq ? -1 : x->said.seq > y->said.seq;
+}
+
+void verify_marks_sort(struct verification *v)
+{
+    if (v->marks.count)
+        qsort(v->marks.rows, v->marks.count, sizeof(struct mark), by_seq);
+}
+
+void verify_marks_at(struct verification *v, const struct ledger_audit *row)
+{
+    struct mark *marks = v->marks.rows;
+    size_t low = 0, high = v->marks.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (marks[middle].said.seq < row->seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (size_t i = low; i < v->marks.count && marks[i].said.seq == row->seq; i++) {
+        struct mark *mark = &marks[i];
+        if (strcmp(mark->said.chain, row->chain) != 0)
+            continue;
+        mark->met = true;
+        if (strcmp(mark->said.sha256, row->sha256) != 0)
+            verify_fault(
+                v, "checkpoint-head",
+                "audit row %lld: its hash is %s, but a %s of the audit key vouches for %s: the chain "
+                "up to here is not the one that was signed",
+                (long long)row->seq, row->sha256, mark->from, mark->said.sha256);
+    }
+}
+
+static bool told(const struct verification *v, const struct mark *mark)
+{
+    const struct mark *marks = v->marks.rows;
+    for (size_t i = 0; i < v->marks.count; i++)
+        if (strcmp(marks[i].from, "checkpoint") == 0 && strcmp(marks[i].sha256, mark->sha256) == 0)
+            return true;
+    return false;
+}
+
+void verify_marks_end(struct verification *v)
+{
+    const struct mark *marks = v->marks.rows;
+    for (size_t i = 0; i < v->marks.count; i++) {
+        const struct mark *mark = &marks[i];
+        bool head = strcmp(mark->from, "head") == 0;
+        if (!mark->met && mark->said.seq > 0)
+            verify_fault(
+                v, "audit-truncated",
+                "a %s of the audit key vouches for row %lld of chain %s, which is not there: rows were "
+                "cut off, or this is an older copy of the ledger",
+                mark->from, (long long)mark->said.seq, mark->said.chain);
+        else if (head && !told(v, mark))
+            verify_fault(v, "checkpoint-missing",
+                         "the head of row %lld was handed over, but its checkpoint is not on record: it was "
+                         "removed, or this is an older copy of the ledger",
+                         (long long)mark->said.seq);
+        else if (!head && !mark->recorded)
+            verify_fault(v, "checkpoint-untold", "the checkpoint of row %lld has no audit row",
+                         (long long)mark->said.seq);
+    }
+    if (v->report.checkpoints == 0 && v->crls_after_key)
+        verify_fault(v, "checkpoint-missing",
+                     "there is an audit key, and %zu CRLs were issued since, but no checkpoint is on record",
+                     v->crls_after_key);
+}

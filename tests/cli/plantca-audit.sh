@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# plantca audit: each way of changing the record behind our back is found and named; what cannot be known is said.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "${PC_SOURCE:?}/tests/cli/setup.sh"
+UUID1=a1b2c3d4-0000-4000-8000-000000000001
+UUID2=a1b2c3d4-0000-4000-8000-000000000002
+UUID3=a1b2c3d4-0000-4000-8000-000000000003
+ca_start
+cd "$WORK" || exit 1
+audit() { "$PLANTCA" audit "$@"; }
+broken() { # RULE TEXT: the last verdict names this rule
+    json "$2" 'd["error"]["name"] == "audit-broken" and not d["sound"] and any(f["rule"] == "'"$1"'" for f in d["faults"])'
+}
+cat >tamper.py <<'PY'
+# Changes a ledger as whoever can write its file can: without our code, and without the triggers.
+import hashlib, json, sqlite3, sys
+db = sqlite3.connect(sys.argv[1] + "/ledger.db")
+for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+    db.execute("DROP TRIGGER " + name)
+db.execute("PRAGMA foreign_keys = OFF")
+
+def forge():
+    "Makes the whole chain follow again, after a line was changed."
+    previous = "0" * 64
+    for seq, line in db.execute("SELECT seq, line FROM audit ORDER BY seq").fetchall():
+        told = json.loads(line)
+        told["previous"] = previous
+        told["seq"] = seq
+        line = json.dumps(told, sort_keys=True, separators=(",", ":"))
+        previous = hashlib.sha256(line.encode()).hexdigest()
+        db.execute("UPDATE audit SET line = ?, sha256 = ? WHERE seq = ?", (line, bytes.fromhex(previous), seq))
+
+def bytes_of(path):
+    return open(path, "rb").read()
+
+exec(sys.argv[2])
+db.commit()
+PY
+# tampered NAME CODE…: a copy of the state folder, changed by Python.
+tampered() {
+    rm -rf "$1"
+    cp -a state "$1"
+    /usr/bin/python3 tamper.py "$1" "$2" || fail "tampering: $2"
+}
+# found RULE WHAT CODE [OPTION…]
+found() {
+    local rule=$1 what=$2 code=$3
+    shift 3
+    tampered changed "$code"
+    expect 5 "$what" audit verify --json --state "$WORK/changed" "$@"
+    broken "$rule" "is found: $rule"
+}
+
+for n in 1 2 3; do
+    uuid="UUID$n"
+    new_csr "${!uuid}" "$n.key" "$n.csr"
+    check "sign $n" "$PLANTCA" sign -q --plant "${!uuid}" "$n.csr" -o "$n.crt"
+done
+check "verify" audit verify --json
+json "is sound" 'd["sound"] and d["fault_count"] == 0 and d["certificates"] == 5 and d["checkpoints"] == 1 and d["rows_after"] > 0'
+json "says what cannot be known" 'any("after the last checkpoint" in u for u in d["unknown"]) and any("same token" in u for u in d["unknown"])'
+cp -a state old
+check "revoke" "$PLANTCA" revoke -q --plant "$UUID1" --reason keyCompromise
+check "publish" "$PLANTCA" publish -q
+check "checkpoint --ship" audit checkpoint --json --ship "cat >>$WORK/heads"
+json "was handed over, with those before" 'd["shipped"] == 3 and d["row"] > 0'
+expect 1 "a command that fails" audit checkpoint --json --ship 'exit 3'
+check "the next one" audit checkpoint --json --ship "cat >>$WORK/heads"
+json "is handed over with the one that was not" 'd["shipped"] == 2'
+same "$(grep -c 'BEGIN CMS' heads)" 5 "five heads"
+check "for people" audit verify --head heads
+said 'Verdict +sound' "sound"
+said '5 heads' "with its witnesses"
+check "verify needs no token" audit verify -q -c "$(without_token)"
+/usr/bin/python3 - <<'PY'
+import base64, re
+text = open("heads").read()
+found = re.findall(r"-----BEGIN ([A-Z ]+)-----\n(.*?)-----END", text, re.S)
+open("statement.json", "wb").write(base64.b64decode(found[0][1]))
+open("cms.der", "wb").write(base64.b64decode(found[1][1]))
+PY
+check "OpenSSL verifies it" openssl cms -verify -binary -inform DER -in cms.der -content statement.json -CAfile state/ca.crt \
+    -purpose any -out /dev/null
+check "export" audit export -o log.jsonl
+same "$(wc -l <log.jsonl)" "$(audit export | wc -l)" "a line a row"
+sed 's/CHECKPOINT/SOMETHING/' heads >nothing
+expect 5 "a file without checkpoints" audit verify --json --head nothing
+expect 2 "an act that is none" audit judge
+expect 2 "an option of another act" audit export --head heads
+expect 1 "a CRL that is not there" audit verify --crl nowhere.crl
+check "an act after the last checkpoint" "$PLANTCA" broker -q --new-key broker.key -o broker.crt
+
+found audit-chain "an edited line" "db.execute(\"UPDATE audit SET line = replace(line, '$UUID2', '$UUID3') WHERE seq = (SELECT max(seq) FROM audit WHERE line LIKE '%$UUID2%')\")"
+found row-differs "an edited subject" "db.execute(\"UPDATE certificate SET subject = 'x' WHERE subject = '$UUID2'\")"
+found row-state "an edited state" "db.execute(\"UPDATE certificate SET state = 'superseded', revoke_after = 9999999999 WHERE subject = '$UUID2'\")"
+found certificate-differs "an edited date" "db.execute(\"UPDATE certificate SET not_after = not_after + 1 WHERE subject = '$UUID3'\")"
+found row-state "a revocation taken back" "db.execute(\"UPDATE certificate SET state = 'current', revoked_at = NULL, reason = NULL, listed_from = NULL WHERE subject = '$UUID1'\")"
+json "and the CRL that lists it tells as well" 'any(f["rule"] == "revocation-lost" for f in d["faults"])'
+found row-differs "an edited reason" "db.execute(\"UPDATE certificate SET reason = 4 WHERE subject = '$UUID1'\")"
+found key-subject "a key given to another plant" "db.execute(\"UPDATE key SET subject = '$UUID3' WHERE subject = '$UUID2'\")"
+found row-missing "a row that was removed" "db.execute(\"DELETE FROM body WHERE certificate = (SELECT id FROM certificate WHERE subject = '$UUID2')\"); db.execute(\"DELETE FROM certificate WHERE subject = '$UUID2'\")"
+found audit-chain "with its audit rows" "i = db.execute(\"SELECT id FROM certificate WHERE subject = '$UUID2'\").fetchone()[0]; db.execute('DELETE FROM body WHERE certificate = ?', (i,)); db.execute('DELETE FROM audit WHERE certificate = ?', (i,)); db.execute('DELETE FROM certificate WHERE id = ?', (i,))"
+found row-untold "a row that no act made" "db.execute(\"INSERT INTO key (sha256, subject) VALUES (x'$(printf '1%.0s' {1..64})', 'y')\"); db.execute(\"INSERT INTO certificate (issuer, serial, profile, subject, key, state, not_before, not_after, reserved_at) SELECT issuer, x'01', profile, 'y', (SELECT id FROM key WHERE subject = 'y'), 'reserved', not_before, not_after, reserved_at FROM certificate LIMIT 1\")"
+found audit-truncated "rows cut off before a checkpoint" "db.execute('DELETE FROM audit WHERE seq > (SELECT max(seq) - 3 FROM checkpoint)')"
+found audit-chain "two rows that changed places" "db.execute('UPDATE audit SET seq = 1000 WHERE seq = 5'); db.execute('UPDATE audit SET seq = 5 WHERE seq = 6'); db.execute('UPDATE audit SET seq = 6 WHERE seq = 1000')"
+found checkpoint-head "a chain that was forged from beginning to end" "db.execute(\"UPDATE audit SET line = replace(line, '$UUID2', '$UUID3') WHERE line LIKE '%$UUID2%'\"); forge()"
+found checkpoint-missing "and its checkpoints removed" "db.execute('DELETE FROM checkpoint'); forge()"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=plantca-audit -keyout mine.key -out mine.crt 2>/dev/null
+/usr/bin/python3 - <<'PY'
+import sqlite3
+db = sqlite3.connect("file:state/ledger.db?mode=ro", uri=True)
+open("said.json", "wb").write(db.execute("SELECT statement FROM checkpoint ORDER BY id DESC").fetchone()[0])
+PY
+openssl cms -sign -binary -nosmimecap -in said.json -signer mine.crt -inkey mine.key -outform DER -out mine.der
+found cms-signer "a checkpoint signed by another key" "db.execute('UPDATE checkpoint SET cms = ? WHERE id = (SELECT max(id) FROM checkpoint)', (bytes_of('mine.der'),))"
+openssl x509 -in 3.crt -outform DER -out 3.der
+found certificate-differs "a certificate of another row" "db.execute(\"UPDATE body SET der = ? WHERE certificate = (SELECT id FROM certificate WHERE subject = '$UUID2')\", (bytes_of('3.der'),))"
+found crl-differs "a CRL of another number" "db.execute('UPDATE crl SET der = (SELECT der FROM crl WHERE number = 1) WHERE number = 2')"
+found ca-certificate "another CA's certificate given" "pass" --ca "$WORK/mine.crt"
+
+# Cut off behind the last checkpoint, audit rows and ledger rows alike: no signature speaks of them.
+tampered cut "db.execute('DELETE FROM audit WHERE seq > (SELECT max(seq) + 1 FROM checkpoint)'); [(db.execute('DELETE FROM body WHERE certificate = ?', r), db.execute('DELETE FROM certificate WHERE id = ?', r)) for r in db.execute('SELECT id FROM certificate WHERE id NOT IN (SELECT certificate FROM audit WHERE certificate IS NOT NULL)').fetchall()]"
+check "a cut behind the last checkpoint" audit verify --json --state "$WORK/cut"
+json "cannot be known" 'd["sound"] and any("(--head)" in u for u in d["unknown"])'
+audit checkpoint -q --ship "cat >$WORK/later"
+expect 5 "but to one with a later head" audit verify --json --state "$WORK/cut" --head later
+broken audit-truncated "it is"
+expect 5 "an older copy of everything" audit verify --json --state "$WORK/old"
+broken crl-newer "is found by the published CRL"
+sed '/^dir /d' "$PLANTCA_CONFIG" >alone.conf
+check "without one" audit verify --json --state "$WORK/old" -c alone.conf
+expect 5 "with one that is given" audit verify --json --state "$WORK/old" -c alone.conf --crl published/ca/ca.crl
+broken revocation-lost "what it lists is missed"
+expect 5 "or by a head" audit verify --json --state "$WORK/old" -c alone.conf --head later
+broken audit-truncated "that was handed over"
+finish
