@@ -4,12 +4,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include <openssl/pem.h>
-
 #include "src/base/error.h"
 #include "src/base/time.h"
 #include "src/ca/internal.h"
-#include "src/pki/openssl.h"
 
 struct listener {
     int (*row)(void *context, const struct ca_record *record);
@@ -139,12 +136,13 @@ int ca_show(struct ca *ca, const char *uuid_or_serial,
 int ca_chain_of(const struct pc_bytes *der, struct pc_bytes *ret)
 {
     /* The root signs the leaves itself, and is not sent along: verifiers have it. */
-    PC_CLEANUP(BIO_free_all_ref) BIO *out = BIO_new(BIO_s_mem());
-    char *pem;
-    if (!out || PEM_write_bio(out, PEM_STRING_X509, "", der->data, (long)der->len) <= 0)
-        return pc_fail_openssl(PC_EFAIL, "chain cannot be written as PEM");
-    long len = BIO_get_mem_data(out, &pem);
-    return pc_bytes_copy(pem, (size_t)len, ret);
+    pc_autobytes pem = {0};
+    int r = pki_certificate_der_append_pem(der, &pem);
+    if (r < 0)
+        return r;
+    *ret = pem;
+    pem = (struct pc_bytes){0};
+    return 0;
 }
 
 int ca_chain_pem(struct ca *ca, int64_t row, struct pc_bytes *ret)
