@@ -61,7 +61,8 @@ static void warn_all(struct cmd *cmd, const struct ca_health *health, int64_t no
     if (health->issuance_horizon < now)
         cmd_warn(cmd, "device certificates are cut short by the end of the CA; plan a new generation");
     if (health->unfinished > 0)
-        cmd_warn(cmd, "%zu issuances were begun and not finished", health->unfinished);
+        cmd_warn(cmd, "%zu issuances were begun and not finished; plantca reconcile sees to them",
+                 health->unfinished);
     if (health->ca.token.pin_count_low)
         cmd_warn(cmd, "a wrong PIN was given to the token since the last login");
 }
