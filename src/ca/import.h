@@ -44,5 +44,8 @@ void ca_import_report_clear(struct ca_import_report *report);
  * on record), "import-crl" (not its CRL), "import-crl-old" (older than the one on record), "import-index"
  * (not to be read, or it revokes what the CRL does not list). Needs no token. `ret` is to be cleared. */
 int ca_import(struct ca *ca, const struct ca_import_options *options, struct ca_import_report *ret);
+/* The imported CA whose CRL lapses first: *ret_next_update, 0 when no CA was imported, 1 when one has no CRL.
+ */
+int ca_import_lapses(struct ca *ca, char ret_subject[1024], int64_t *ret_next_update);
 
 #endif

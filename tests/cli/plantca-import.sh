@@ -98,6 +98,10 @@ check "publish takes the hold over" publish
 expect 2 "so that the old device is refused" verify "old/devices/$UUID1/device.crt"
 check "and the new one is not" verify new.crt
 
+check "status" "$PLANTCA" status --json
+json "has nothing to say of the imported CRL" 'not any("imported" in w for w in d.get("warnings", []))'
+days_later 25 "$PLANTCA" status --json >out 2>err
+json "before it lapses, it has" 'any("imported CA, lapses at" in w for w in d["warnings"])'
 expect 5 "when the imported CRL has lapsed" days_later 40 "$PLANTCA" publish --dir "$WORK/elsewhere" --json
 json "a first publication would shut its fleet out" 'd["error"]["name"] == "publish-preflight" and "lapsed" in str(d)'
 check "where brokers refuse it already" days_later 40 "$PLANTCA" publish --json

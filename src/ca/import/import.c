@@ -173,3 +173,35 @@ int ca_import(struct ca *ca, const struct ca_import_options *options, struct ca_
     import.report = (struct ca_import_report){0};
     return 0;
 }
+
+struct lapse {
+    struct ca *ca;
+    char *subject; /* room for 1024 bytes */
+    int64_t next_update;
+};
+
+static int look_at_crl(void *context, const struct ledger_issuer *issuer)
+{
+    struct lapse *lapse = context;
+    struct ledger_crl last;
+    if (!issuer->foreign)
+        return 0;
+    int r = lapse->ca->ledger->ops->crl_last(lapse->ca->ledger, issuer->id, true, &last);
+    if (r < 0)
+        return r;
+    int64_t next_update = last.number ? last.next_update : 1;
+    if (lapse->next_update == 0 || next_update < lapse->next_update) {
+        lapse->next_update = next_update;
+        memcpy(lapse->subject, issuer->subject, sizeof issuer->subject);
+    }
+    return 0;
+}
+
+int ca_import_lapses(struct ca *ca, char ret_subject[1024], int64_t *ret_next_update)
+{
+    struct lapse lapse = {.ca = ca, .subject = ret_subject};
+    int r = ca->ledger->ops->issuer_each(ca->ledger, look_at_crl, &lapse);
+    if (r == 0)
+        *ret_next_update = lapse.next_update;
+    return r;
+}

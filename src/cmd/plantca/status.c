@@ -3,8 +3,11 @@
 #include "src/cmd/plantca/plantca.h"
 
 #include "src/base/error.h"
+#include "src/ca/import.h"
 #include "src/ca/list.h"
 #include "src/cmd/output.h"
+
+#define IMPORTED_SOON (10 * PC_DAY) /* a warning from here to the end of an imported CA's CRL */
 
 static void set_json(struct cmd *cmd, const struct ca_health *health)
 {
@@ -105,6 +108,27 @@ static int judge(const struct ca_health *health, int64_t now)
     return 0;
 }
 
+/* Only the imported CA itself can make its next CRL: there must be time for that. */
+static int warn_of_imported(struct cmd *cmd, struct ca *ca, int64_t now)
+{
+    char subject[1024], until[PC_TIME_TEXT];
+    int64_t next_update = 0;
+    int rc = ca_import_lapses(ca, subject, &next_update);
+
+    if (rc != 0 || next_update == 0 || next_update - now > IMPORTED_SOON)
+        return rc;
+    pc_time_format(next_update, until);
+    if (next_update == 1)
+        cmd_warn(cmd, "%s, an imported CA, has no CRL on record: publish refuses to lock its fleet out",
+                 subject);
+    else
+        cmd_warn(cmd,
+                 "the CRL of %s, an imported CA, %s %s: brokers refuse its whole fleet from then on; make a "
+                 "new one there, then plantca import --ca FILE --crl FILE",
+                 subject, next_update <= now ? "lapsed at" : "lapses at", until);
+    return 0;
+}
+
 int plantca_run_status(struct cmd *cmd)
 {
     PC_CLEANUP(ca_health_clear) struct ca_health health = {0};
@@ -122,5 +146,6 @@ int plantca_run_status(struct cmd *cmd)
     set_json(cmd, &health);
     say_all(cmd, &health);
     warn_all(cmd, &health, now);
-    return judge(&health, now);
+    rc = warn_of_imported(cmd, ca, now);
+    return rc != 0 ? rc : judge(&health, now);
 }
