@@ -22,8 +22,12 @@ struct cmd_option {
     char letter;               /* short, or 0 */
     const char *argument;      /* "FILE", or NULL when it takes none */
     const char *help;          /* one line */
-    const char *section, *key; /* the setting that its value overrides, or NULL */
+    const char *section, *key; /* the setting that its value overrides, or NULL; CMD_MANY, NULL */
 };
+
+/* In the place of a section: the option may be given several times. */
+#define CMD_MANY "\n"
+#define CMD_MANY_MAX 64 /* values of all such options */
 
 struct cmd;
 
@@ -54,7 +58,11 @@ struct cmd {
     const struct cmd_command *command;   /* NULL before it is known */
     const char *values[CMD_OPTIONS_MAX]; /* by place in cmd_common_options, then in the command's; "" for a
                                             given flag */
-    char **operands;                     /* borrowed */
+    struct {
+        const char *option, *value;
+    } many[CMD_MANY_MAX]; /* of options that were given several times, in their order */
+    size_t many_count;
+    char **operands; /* borrowed */
     size_t operand_count;
     bool json, quiet, verbose, no_input, help, version;
     struct pc_config *config;

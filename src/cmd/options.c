@@ -87,7 +87,14 @@ static int take_option(struct cmd *cmd, const struct getopt_tables *tables, int 
     const struct cmd_option *option = tables->rows[place];
 
     if (option->argument != NULL) {
-        if (cmd->values[place] != NULL)
+        bool many = option->section != NULL && strcmp(option->section, CMD_MANY) == 0;
+        if (many && cmd->many_count == CMD_MANY_MAX)
+            return pc_fail(PC_EUSAGE, "--%s: more than %d values", option->name, CMD_MANY_MAX);
+        if (many) {
+            cmd->many[cmd->many_count].option = option->name;
+            cmd->many[cmd->many_count++].value = optarg;
+        }
+        if (cmd->values[place] != NULL && !many)
             return pc_fail(PC_EUSAGE, "--%s is given twice", option->name);
         if (optarg[0] == '\0')
             return pc_fail(PC_EUSAGE, "--%s: the value is empty", option->name);

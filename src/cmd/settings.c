@@ -45,7 +45,7 @@ int cmd_load_settings(struct cmd *cmd)
         const char *value = cmd_value(cmd, option->name);
         char origin[64];
 
-        if (option->section == NULL || value == NULL)
+        if (option->key == NULL || value == NULL)
             continue;
         snprintf(origin, sizeof origin, "--%s", option->name);
         rc = pc_config_override(cmd->config, option->section, option->key, value, origin);

@@ -17,8 +17,8 @@ for program in "$@"; do
     help_options "$WORK/help" >"$WORK/common"
     same "$(page_options "$man/$name.1")" "$(cat "$WORK/common")" "$name(1): the options of every command"
     same "$(page_letters "$man/$name.1")" "$(help_letters "$WORK/help")" "$name(1): their letters"
-    commands=$(sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p' "$WORK/help")
-    same "$(sed -nE 's/^\.It Ic ([a-z]+).*/\1/p' "$man/$name.1")" "$commands" "$name(1): the commands"
+    commands=$(sed -nE '/^Commands:/,/^$/s/^  ([a-z-]+) .*/\1/p' "$WORK/help")
+    same "$(sed -nE 's/^\.It Ic ([a-z-]+).*/\1/p' "$man/$name.1")" "$commands" "$name(1): the commands"
     for command in $commands; do
         [ "$command" != help ] || continue
         page=$man/$name-$command.1

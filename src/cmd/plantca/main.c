@@ -100,6 +100,27 @@ static const struct cmd_option reconcile_options[] = {
     PIN_FD,
 };
 
+static const struct cmd_option jwt_key_options[] = {
+    {"out", 'o', "FILE", "write it to FILE, not to standard output", NULL, NULL},
+    {"jwks", 0, NULL, "a JWKS of all keys that were not retired, instead of PEM", NULL, NULL},
+    {"rotate", 0, NULL, "make a new key, which signs from now on", NULL, NULL},
+    {"retire", 0, "KID", "take this older key out of the set", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
+static const struct cmd_option jwt_sign_options[] = {
+    {"sub", 0, "UUID", "the plant that the token is for (must be given)", NULL, NULL},
+    {"ttl", 0, "DURATION", "how long it is good, at most 366d (must be given)", NULL, NULL},
+    {"claim", 0, "NAME=VALUE", "a claim that is a text; may be repeated", CMD_MANY, NULL},
+    {"claim-json", 0, "NAME=JSON", "a claim that is any JSON; may be repeated", CMD_MANY, NULL},
+    {"aud", 0, "TEXT", "the audience", NULL, NULL},
+    {"iss", 0, "TEXT", "the issuer", NULL, NULL},
+    {"out", 'o', "FILE", "write the token to FILE (0600), not to standard output", NULL, NULL},
+    PIN_FILE,
+    PIN_FD,
+};
+
 static const struct cmd_option list_options[] = {
     {"current", 0, NULL, "the current certificate of each name", NULL, NULL},
     {"valid", 0, NULL, "unrevoked and unexpired ones: what a broker accepts", NULL, NULL},
@@ -168,6 +189,14 @@ static const struct cmd_command commands[] = {
      .run = plantca_run_reconcile,
      .summary = "Finish or void what a crash left; accept what a restored backup has lost",
      OPTIONS(reconcile_options)},
+    {.name = "jwt-key",
+     .run = plantca_run_jwt_key,
+     .summary = "The key of the JWT listener: made in the token, shown as PEM or JWKS",
+     OPTIONS(jwt_key_options)},
+    {.name = "jwt-sign",
+     .run = plantca_run_jwt_sign,
+     .summary = "Sign a JSON Web Token for a plant",
+     OPTIONS(jwt_sign_options)},
     {.name = "list",
      .run = plantca_run_list,
      .summary = "List the certificates on record",

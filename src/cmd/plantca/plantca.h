@@ -22,6 +22,8 @@ int plantca_run_publish(struct cmd *cmd);
 int plantca_run_import(struct cmd *cmd);
 int plantca_run_audit(struct cmd *cmd);
 int plantca_run_reconcile(struct cmd *cmd);
+int plantca_run_jwt_key(struct cmd *cmd);
+int plantca_run_jwt_sign(struct cmd *cmd);
 int plantca_run_list(struct cmd *cmd);
 int plantca_run_show(struct cmd *cmd);
 int plantca_run_status(struct cmd *cmd);
