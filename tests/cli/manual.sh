@@ -38,7 +38,7 @@ for program in "$@"; do
     same "$(sed -nE 's/^\.Ss Section ([a-z]+)/[\1]/p; s/^\.It Cm ([a-z-]+)/\1/p' "$man/$name.conf.5")" \
         "$(sed -nE 's/^(\[[a-z]+\])$/\1/p; s/^([a-z-]+) +=.*/\1/p' "$WORK/config")" "$name.conf(5): the settings, in order"
     same "$(sed -n '/^Default:/{n;s/^\.Ql //p}' "$man/$name.conf.5")" \
-        "$(sed -nE 's/^[a-z-]+ += ([^ ].*[^ ]) +# default$/\1/p' "$WORK/config")" "$name.conf(5): their defaults"
+        "$(sed -nE 's/^[a-z-]+ += ([^ ](.*[^ ])?) +# default$/\1/p' "$WORK/config")" "$name.conf(5): their defaults"
 done
 
 if command -v mandoc >/dev/null; then
