@@ -112,8 +112,8 @@ static const struct cmd_option jwt_key_options[] = {
 static const struct cmd_option jwt_sign_options[] = {
     {"sub", 0, "UUID", "the plant that the token is for (must be given)", NULL, NULL},
     {"ttl", 0, "DURATION", "how long it is good, at most 366d (must be given)", NULL, NULL},
-    {"claim", 0, "NAME=VALUE", "a claim that is a text; may be repeated", CMD_MANY, NULL},
-    {"claim-json", 0, "NAME=JSON", "a claim that is any JSON; may be repeated", CMD_MANY, NULL},
+    {"claim", 0, "CLAIM", "a claim NAME=TEXT; may be repeated", CMD_MANY, NULL},
+    {"claim-json", 0, "CLAIM", "a claim NAME=JSON; may be repeated", CMD_MANY, NULL},
     {"aud", 0, "TEXT", "the audience", NULL, NULL},
     {"iss", 0, "TEXT", "the issuer", NULL, NULL},
     {"out", 'o', "FILE", "write the token to FILE (0600), not to standard output", NULL, NULL},
