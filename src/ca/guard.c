@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "src/base/error.h"
+#include "src/base/file.h"
 #include "src/base/time.h"
 #include "src/ca/audit/checkpoint.h"
 #include "src/ca/audit/line.h"
 #include "src/ca/witness.h"
+#include "src/pki/openssl.h"
 
 #define CLOCK_SLACK 300 /* seconds by which the clock may be set back without anybody being asked */
 #define CLOCK_ROWS 256  /* audit rows that are looked at: refusals that a wrong clock left do not hide it */
@@ -94,10 +96,29 @@ static int judge_clock(struct ca *ca)
                      now, then);
 }
 
+/* Ledger and token may be a pair, and another CA's than the one whose certificate is published from here. */
+static int judge_certificate(struct ca *ca)
+{
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
+    pc_autofree char *path = NULL;
+    pc_autobytes file = {0};
+    int r = ca_state_path(ca->settings, "ca.crt", &path);
+    if (r < 0 || !pc_file_exists(path))
+        return r;
+    r = pc_file_read(path, CA_FILE_MAX, &file);
+    if (r == 0)
+        r = pki_certificate_parse(file.data, file.len, &certificate);
+    if (r < 0 || X509_cmp(certificate, ca->certificate) == 0)
+        return r;
+    return pc_refuse("ca-half", "%s: not the CA certificate that the ledger holds", path);
+}
+
 static int judge(struct ca *ca)
 {
     struct judgement PC_CLEANUP(judgement_clear) j = {.ca = ca};
-    int r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &j.last);
+    int r = judge_certificate(ca);
+    if (r == 0)
+        r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &j.last);
     if (r == 0)
         r = witness_each_known(ca, judge_witness, &j);
     return r < 0 ? r : judge_clock(ca);

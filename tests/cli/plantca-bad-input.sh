@@ -100,6 +100,7 @@ mkdir places && ln -s elsewhere "places/$UUID2.crt"
 printf '%s\n' "$UUID2,two.csr" >m.csv
 expect 5 "a link where a certificate would go" batch m.csv places
 same "$(readlink "places/$UUID2.crt") $(ls elsewhere 2>/dev/null)" "elsewhere " "is left, and not followed"
+check "the record is sound after all of this" "$PLANTCA" audit verify
 NOW=$(rows)
 # The last: after it, the clock has gone back.
 expect 5 "a CA that has ended" days_later 3700 "$PLANTCA" sign --plant "$UUID2" two.csr -o two.crt
