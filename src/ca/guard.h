@@ -8,7 +8,8 @@
  * state/ca.crl and <publish dir>/ca/ca.crl, where our key signed them, and the clock. PC_EREFUSED
  * "restore-crl" (a witness has a higher number than the ledger), "restore-revocation" (it lists a serial that
  * the ledger does not hold revoked or held), "ca-half" (state/ca.crt is another CA's), "clock-behind" (now
- * is more than 5 minutes before the last audit row); recorded as a refusal. `plantca reconcile --accept-loss` is the way out. Judged once a run. */
+ * is more than 5 minutes before the last audit row); recorded as a refusal. `plantca reconcile --accept-loss`
+ * is the way out. Judged once a run. */
 int guard_check(struct ca *ca);
 
 /* The latest moment that the record tells of: its last checkpoint, or an audit row since. */
