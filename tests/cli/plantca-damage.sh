@@ -7,10 +7,11 @@
 # shellcheck source=tests/cli/setup.sh
 . "$PC_SOURCE/tests/cli/setup.sh"
 need sqlite3 openssl
+SHIM=$(realpath "$1")
 ca_prepare
 cd "$WORK" || exit 1
 export SHIM_MODULE=$SOFTHSM_MODULE SHIM_SIGNED=$WORK/signed
-sed -i "s|^module .*|module = $1|" plantca.conf
+sed -i "s|^module .*|module = $SHIM|" plantca.conf
 DISK=''
 unmount() { [ -z "$DISK" ] || umount "$WORK/state"; }
 trap 'unmount; cleanup' EXIT

@@ -7,7 +7,7 @@
 . "$PC_SOURCE/tests/lib/softhsm.sh"
 # shellcheck source=tests/lib/old_ca.sh
 . "$PC_SOURCE/tests/lib/old_ca.sh"
-SHIM=$1 INTERCEPT=$2 STEP=$3 SHARD=$4 SHARDS=$5
+SHIM=$(realpath "$1") INTERCEPT=$(realpath "$2") STEP=$3 SHARD=$4 SHARDS=$5
 shift 5
 need openssl p11tool /usr/bin/python3
 softhsm_start
