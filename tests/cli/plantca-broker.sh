@@ -42,6 +42,22 @@ same "$(san two.crt | grep -c DNS:broker.example)" 1 "and among the names"
 check "--cn and --san" broker --cn three.example --san 'DNS:other.example, IP:10.1.2.3' --new-key three.key -o three.crt
 same "$(san three.crt | tr , '\n' | sort | tr '\n' ' ')" "DNS:other.example DNS:three.example IPAddress:10.1.2.3 " "win"
 
+long=$(printf 'a%.0s' {1..63})
+check "IPv6, and one name told twice" broker --cn six.example --new-key six.key -o six.crt \
+    --san 'IP:2001:db8::1, IP:2001:0db8:0:0:0:0:0:1, IP:::ffff:10.1.2.3, DNS:Six.Example, DNS:*.six.example'
+same "$(san six.crt)" "IPAddress:2001:DB8:0:0:0:0:0:1,IPAddress:0:0:0:0:0:FFFF:A01:203,DNS:Six.Example,DNS:*.six.example" "each once"
+check "an address as the CN" broker --cn 10.9.8.7 --san DNS:localhost --new-key seven.key -o seven.crt
+same "$(san seven.crt)" "DNS:localhost,IPAddress:10.9.8.7" "is an IP name"
+for name in '' DNS: DNS:a..b DNS:a. DNS:.a DNS:-a.b DNS:a-.b DNS:a_b.c 'DNS:a b' DNS:1.2.3 DNS:10.0.0.1 'DNS:*' 'DNS:a.*.b' "DNS:${long}a" \
+    "DNS:$long.$long.$long.$long" $'DNS:a\nb' DNS:ä.example IP: IP:1.2.3 IP:1.2.3.256 IP:01.2.3.4 IP:1.2.3.4/8 IP:::g IP:fe80::1%eth0 \
+    URI:urn:x a.example DNS:a,,DNS:b; do
+    expect 2 "no name: $(printf %q "$name")" broker --san "$name" --new-key no.key -o no.crt -c "$(without_token)"
+done
+for name in '' a..b a. -a a_b 1.2.3 1.2.3.4.5 ::g "$long.$long"; do
+    expect 2 "no name for the CN: $(printf %q "$name")" broker --cn "$name" --new-key no.key -o no.crt -c "$(without_token)"
+done
+same "$(ls no.* 2>/dev/null)" "" "nothing is left of these"
+
 new_csr four.example four.key four.csr
 check "--csr" broker --cn four.example --csr four.csr -o four.crt
 same "$(openssl pkey -in four.key -pubout)" "$(openssl x509 -in four.crt -noout -pubkey)" "certifies the request's key"
