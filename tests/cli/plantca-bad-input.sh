@@ -28,6 +28,11 @@ for path in state/ledger.db state/ledger.db-wal state/ledger.db-owners state/ca.
 done
 expect 5 "a CRL onto the CRL" "$PLANTCA" crl -o state/ca.crl
 said 'own files' "and says why"
+for act in "audit export" jwt-key "jwt-sign --sub $UUID1 --ttl 1h"; do
+    # shellcheck disable=SC2086 # words
+    expect 5 "$act onto the ledger" "$PLANTCA" $act -o state/ledger.db --json
+    json "  is refused by name" 'd["error"]["name"] == "file-own"'
+done
 expect 5 "a broker's certificate onto the CA's" "$PLANTCA" broker --new-key broker.key -o state/ca.crt
 expect 5 "a broker's key onto a file that the CA will have" "$PLANTCA" broker --new-key state/canary.key -o broker.crt
 expect 5 "the configured ledger, elsewhere" sh -c "sed 's|^.ca.|[ledger]\nurl = sqlite:$WORK/folder/my.db\n&|' plantca.conf >elsewhere.conf &&

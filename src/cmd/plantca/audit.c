@@ -151,7 +151,7 @@ static int export_to(struct cmd *cmd, struct ca *ca, const char *out)
 static int write_out(struct cmd *cmd, struct ca *ca)
 {
     const char *out = cmd_value(cmd, "out");
-    int rc = cmd_check_output(out);
+    int rc = plantca_check_output(cmd, out);
 
     if (rc == 0 && cmd_is_stdout(out) && cmd->json)
         rc = pc_fail(PC_EUSAGE, "the log is JSON lines already: leave out --json, or give --out FILE");

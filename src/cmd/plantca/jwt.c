@@ -40,7 +40,7 @@ int plantca_run_jwt_key(struct cmd *cmd)
     PC_CLEANUP(ca_jwt_key_clear) struct ca_jwt_key key = {0};
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
-    int rc = cmd_check_output(out);
+    int rc = plantca_check_output(cmd, out);
 
     if (rc == 0)
         rc = plantca_read_settings(cmd, &settings);
@@ -124,7 +124,7 @@ int plantca_run_jwt_sign(struct cmd *cmd)
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
     pc_autobytes token = {0};
-    int rc = cmd_check_output(out);
+    int rc = plantca_check_output(cmd, out);
 
     if (rc == 0)
         rc = read_plan(cmd, &claims, &plan);

@@ -8,8 +8,8 @@
 #include "src/cmd/output.h"
 
 /* In the state folder; whatever begins so. SQLite puts files of its own beside the ledger. */
-static const char *const own_names[] = {"ledger.db", "ca.crt",     "ca.crl",    "canary.",
-                                        "lock",      "token.lock", "audit.lock"};
+static const char *const own_names[] = {"ledger.db", "ca.crt",     "ca.crl",     "canary.",
+                                        "lock",      "token.lock", "audit.lock", "jwt.lock"};
 
 /* The folder of `path` without links and dots; NULL where there is none. Owned by the caller. */
 static char *real_folder(const char *path)
