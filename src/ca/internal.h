@@ -44,7 +44,8 @@ int ca_lock(const struct ca_settings *settings, int *ret_fd);
 int ca_token_open(struct ca *ca);  /* no login */
 int ca_token_login(struct ca *ca); /* asks for the PIN, once */
 /* Before every signing run: token, login, the CA's key with its attributes read afresh, equal to the
- * certificate's; then guard_check. */
+ * certificate's; before all that guard_check, so that no PIN goes to the token of a ledger that may not sign.
+ */
 int ca_signing_key(struct ca *ca);
 void ca_token_close(struct ca *ca);
 /* Whether `r` is a loss after which ca_token_reopen can be tried: not before ca_signing_key, once a login. */
@@ -91,8 +92,8 @@ void issuance_clear(struct issuance *issuance);
  * threads may plan at once. */
 int issuance_plan(const struct ca *ca, struct issuance *issuance, int64_t days);
 int issuance_record(struct ca *ca, struct issuance *issuance); /* inside a transaction */
-/* Inside a transaction: takes over an unfinished row, if its bytes are those that its plan gives today; else
- * voids it and sets ret_taken to false. */
+/* Inside a transaction: takes over an unfinished row, if its bytes are those that its plan gives today and
+ * its audit row tells of them; else voids it and sets ret_taken to false. */
 int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
                   bool *ret_taken);
 /* Signs the recorded bytes and judges the outcome. Needs no ledger; several threads may sign at once, as long

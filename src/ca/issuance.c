@@ -7,6 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/time.h"
+#include "src/ca/audit/line.h"
 #include "src/pki/sign.h"
 
 void issuance_clear(struct issuance *issuance)
@@ -111,6 +112,35 @@ int issuance_void(struct ca *ca, const struct ledger_certificate *row)
                         });
 }
 
+static int tells_of(void *context, const struct ledger_audit *row)
+{
+    const struct issuance *issuance = context;
+    struct audit_line line;
+    return audit_line_read(row->line, &line) == 0 && strcmp(line.act, "reserve") == 0 &&
+           strcmp(line.key_sha256, issuance->key_sha256) == 0 &&
+           strcmp(line.tbs_sha256, issuance->tbs_sha256) == 0;
+}
+
+/* Whether what was recorded to be signed is what is planned here, is for the key that its row names, and was
+ * told of when it was reserved: a row that somebody put into the ledger behind our back is not signed. */
+static int is_same(struct ca *ca, const struct issuance *issuance, const struct ledger_certificate *row,
+                   const struct pc_bytes *recorded, const struct pc_bytes *planned, bool *ret)
+{
+    struct issuance told = {0};
+    int r = pki_key_fingerprint(issuance->plan.subject_key, told.key_sha256);
+    if (r == 0)
+        r = pki_digest_hex(planned->data, planned->len, told.tbs_sha256);
+    if (r < 0)
+        return r;
+    *ret = recorded->len == planned->len && memcmp(recorded->data, planned->data, planned->len) == 0 &&
+           strcmp(told.key_sha256, row->record.key_sha256) == 0;
+    r = *ret ? ca->ledger->ops->audit_of(ca->ledger, row->id, tells_of, &told) : 0;
+    if (r < 0)
+        return r;
+    *ret = r > 0;
+    return 0;
+}
+
 int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
                   bool *ret_taken)
 {
@@ -125,9 +155,10 @@ int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_
         r = pki_certificate_tbs(plan, &planned);
     if (r == 0)
         r = ca->ledger->ops->body(ca->ledger, row->id, &recorded, NULL);
+    if (r == 0)
+        r = is_same(ca, issuance, row, &recorded, &planned, ret_taken);
     if (r < 0)
         return r;
-    *ret_taken = recorded.len == planned.len && memcmp(recorded.data, planned.data, planned.len) == 0;
     if (!*ret_taken)
         return issuance_void(ca, row);
     issuance->row = row->id;
