@@ -2,6 +2,7 @@
  * act.c. */
 #include "src/ca/internal.h"
 
+#include <openssl/err.h>
 #include <string.h>
 
 #include "src/base/error.h"
@@ -75,15 +76,22 @@ static int find_key(struct ca *ca)
 
 int ca_signing_key(struct ca *ca)
 {
-    ca->keep_pin = true; /* a token that is lost in the middle takes one login more */
-    int r = ca_token_login(ca);
+    ca->keep_pin = true;     /* a token that is lost in the middle takes one login more */
+    int r = guard_check(ca); /* no PIN for a ledger that may sign nothing */
+    if (r == 0)
+        r = ca_token_login(ca);
     if (r == 0 && !ca->key)
         r = find_key(ca);
     if (r == 0)
         r = hsm_key_check(ca->key, NULL);
     if (r == 0)
         r = hsm_key_equals(ca->key, ca->public_key);
-    return r < 0 ? r : guard_check(ca);
+    if (r == 0 && X509_verify(ca->certificate, ca->public_key) != 1) {
+        ERR_clear_error();
+        r = pc_refuse("ca-certificate", "the CA certificate on record is not signed by its own key: the "
+                                        "ledger was changed; plantca audit verify tells more");
+    }
+    return r;
 }
 
 bool ca_token_lost(const struct ca *ca, int r)
