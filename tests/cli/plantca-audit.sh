@@ -118,6 +118,8 @@ found cms-signer "a checkpoint signed by another key" "db.execute('UPDATE checkp
 openssl x509 -in 3.crt -outform DER -out 3.der
 found certificate-differs "a certificate of another row" "db.execute(\"UPDATE body SET der = ? WHERE certificate = (SELECT id FROM certificate WHERE subject = '$UUID2')\", (bytes_of('3.der'),))"
 found crl-differs "a CRL of another number" "db.execute('UPDATE crl SET der = (SELECT der FROM crl WHERE number = 1) WHERE number = 2')"
+found audit-chain "text behind a NUL" "db.execute('UPDATE audit SET line = line || char(0) || 1 WHERE seq = 3')"
+found audit-chain "an act told in a chain beside ours" "told = json.loads(db.execute(\"SELECT line FROM audit WHERE line LIKE '%$UUID2%' ORDER BY seq DESC LIMIT 1\").fetchone()[0]); told.update(act='hold', chain='f' * 32, seq=1, previous='0' * 64); line = json.dumps(told, sort_keys=True, separators=(',', ':')); db.execute('INSERT INTO audit (chain, seq, certificate, line, sha256) VALUES (?, 1, ?, ?, ?)', ('f' * 32, told['row'], line, hashlib.sha256(line.encode()).digest())); db.execute('UPDATE certificate SET state = ?, reason = 6, listed_from = 99, revoked_at = ? WHERE id = ?', ('held', db.execute('SELECT at FROM checkpoint').fetchone()[0], told['row']))"
 found ca-certificate "another CA's certificate given" "pass" --ca "$WORK/mine.crt"
 
 # Cut off behind the last checkpoint, audit rows and ledger rows alike: no signature speaks of them.

@@ -47,6 +47,8 @@ for act in "sign --plant $UUID3 3.csr" crl "audit checkpoint" reconcile; do
     expect 5 "$act, on an older ledger" "$PLANTCA" $act --json
     json "is refused" 'd["error"]["name"] == "restore-crl"'
 done
+expect 5 "before a PIN is asked for" "$PLANTCA" crl --json -c "$(without_token)"
+json "or the token" 'd["error"]["name"] == "restore-crl"'
 check "-n --accept-loss" reconcile -n --json --accept-loss "backup of today"
 json "tells what would be taken over" '{"adopted", "revoked", "recorded"} <= {s["did"] for s in d["steps"]}'
 expect 5 "and changes nothing" "$PLANTCA" crl
@@ -63,6 +65,35 @@ check "again" reconcile --json
 json "there is nothing to do" 'd["steps"] == []'
 check "publish" "$PLANTCA" publish -q
 check "sign" sign "$UUID3" 3.csr -o 3.crt
+
+# Somebody put a reservation into the file: our plant's name and key in the row, another key in the bytes to be signed.
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out thief.key 2>/dev/null
+openssl pkey -in thief.key -pubout -outform DER -out thief.spki
+openssl pkey -in 3.key -pubout -outform DER -out 3.spki
+openssl x509 -in 3.crt -outform DER -out 3.der
+cp -a state honest
+/usr/bin/python3 - <<'PY'
+import hashlib, sqlite3
+db = sqlite3.connect("state/ledger.db")
+der, old, new = (open(f, "rb").read() for f in ("3.der", "3.spki", "thief.spki"))
+row, serial = db.execute("SELECT id, serial FROM certificate WHERE sha256 = ?", (hashlib.sha256(der).digest(),)).fetchone()
+other = serial[:-1] + bytes([serial[-1] ^ 1])
+tbs = der[4:8 + int.from_bytes(der[6:8], "big")]
+for a, b in ((old, new), (serial, other), (hashlib.sha1(old[-65:]).digest(), hashlib.sha1(new[-65:]).digest())):
+    assert a in tbs
+    tbs = tbs.replace(a, b)
+db.execute("INSERT INTO certificate (issuer, serial, profile, subject, key, state, predecessor, not_before, not_after, reserved_at)"
+           " SELECT issuer, ?, profile, subject, key, 'reserved', id, not_before, not_after, reserved_at FROM certificate WHERE id = ?",
+           (other, row))
+made = db.execute("SELECT max(id) FROM certificate").fetchone()[0]
+db.execute("INSERT INTO body (certificate, tbs) VALUES (?, ?)", (made, tbs))
+db.execute("UPDATE certificate SET state = 'signing' WHERE id = ?", (made,))
+db.commit()
+PY
+check "reconcile, with a reservation that no act of ours made" reconcile --json
+json "voids it" '[s["did"] for s in d["steps"] if s["what"] == "certificate"] == ["voided"]'
+rm -rf state
+mv honest state
 
 # The clock was ahead, and is right again.
 days_later 40 "$PLANTCA" crl -q

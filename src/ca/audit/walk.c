@@ -8,6 +8,7 @@
 
 struct walk {
     struct verification *v;
+    char own[33]; /* the ledger's chain: it has one */
     char chain[33], previous[PKI_FINGERPRINT_TEXT];
     int64_t seq;
 };
@@ -22,6 +23,8 @@ static const char *fault_of(const struct walk *w, const struct ledger_audit *row
         return "its line does not have the hash on record: it was edited";
     if (!read)
         return "its line is no audit line";
+    if (strcmp(row->chain, w->own) != 0)
+        return "it is of a chain that is not this ledger's";
     if (row->seq != w->seq + 1)
         return "rows before it are missing";
     if (strcmp(line->chain, row->chain) != 0 || line->seq != row->seq)
@@ -115,7 +118,12 @@ static int by_serial(const void *a, const void *b)
 int verify_chain(struct verification *v)
 {
     struct walk walk = {.v = v};
-    int r = v->ca->ledger->ops->audit_each(v->ca->ledger, 1, walk_row, &walk);
+    struct ledger_audit head;
+    int r = v->ca->ledger->ops->audit_head(v->ca->ledger, &head);
+    if (r < 0)
+        return r;
+    memcpy(walk.own, head.chain, sizeof walk.own);
+    r = v->ca->ledger->ops->audit_each(v->ca->ledger, 1, walk_row, &walk);
     if (r == 0 && v->serials.count)
         qsort(v->serials.rows, v->serials.count, sizeof(struct told_serial), by_serial);
     return r;

@@ -53,12 +53,19 @@ int db_audit_append(struct ledger *ledger, const struct ledger_audit *row)
 
 #define AUDIT_COLUMNS "chain, seq, line, sha256, certificate"
 
+/* What stands behind a NUL would be read by nobody: such a line counts as none. */
+static const char *line_of(sqlite3_stmt *s, int column)
+{
+    const char *line = (const char *)sqlite3_column_text(s, column);
+    return line && strlen(line) == (size_t)sqlite3_column_bytes(s, column) ? line : "";
+}
+
 static int tell_rows(struct db *db, sqlite3_stmt *s, ledger_audit_row *row, void *context)
 {
     int r;
     while ((r = db_step(db, s)) > 0) {
         struct ledger_audit found = {.seq = sqlite3_column_int64(s, 1),
-                                     .line = (const char *)sqlite3_column_text(s, 2),
+                                     .line = line_of(s, 2),
                                      .certificate = sqlite3_column_int64(s, 4)};
         db_text(s, 0, found.chain, sizeof found.chain);
         db_hex(s, 3, found.sha256, sizeof found.sha256);
