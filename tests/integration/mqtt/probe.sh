@@ -4,7 +4,7 @@
 . "${PC_SOURCE:?}/tests/lib/common.sh" || exit 1
 # shellcheck source=tests/lib/mosquitto.sh
 . "$PC_SOURCE/tests/lib/mosquitto.sh" || exit 1
-DRIVER=$1
+DRIVER=$(realpath "$1")
 need mosquitto openssl
 cd "$WORK" || exit 1
 
