@@ -77,11 +77,11 @@ static int missing(const struct ca_settings *settings)
     return pc_refuse("ca-missing", "%s: there is no CA here; plantca init makes one", settings->state);
 }
 
-int ca_open(const struct ca_settings *settings, struct ca **ret)
+static int open_ledger(const struct ca_settings *settings, enum ledger_open how, struct ca **ret)
 {
     struct ledger *ledger PC_CLEANUP(ledger_close_ref) = NULL;
     struct ca *ca PC_CLEANUP(ca_close_ref) = NULL;
-    int r = ledger_open(settings->ledger_url, settings->state, LEDGER_EXISTING, &ledger);
+    int r = ledger_open(settings->ledger_url, settings->state, how, &ledger);
     if (r == PC_EREFUSED && strcmp(pc_error_name(), "ledger-missing") == 0)
         return missing(settings);
     if (r == 0)
@@ -100,6 +100,16 @@ int ca_open(const struct ca_settings *settings, struct ca **ret)
         return r;
     *ret = pc_steal(ca);
     return 0;
+}
+
+int ca_open(const struct ca_settings *settings, struct ca **ret)
+{
+    return open_ledger(settings, LEDGER_EXISTING, ret);
+}
+
+int ca_open_to_read(const struct ca_settings *settings, struct ca **ret)
+{
+    return open_ledger(settings, LEDGER_READONLY, ret);
 }
 
 static int copy_text(const char *text, char **ret)

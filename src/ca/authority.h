@@ -43,6 +43,9 @@ struct ca; /* an authority that exists: state folder and ledger are there and so
 /* PC_EREFUSED "ca-missing" when there is no CA here; PC_EUNREACH when the ledger cannot be had. No token is
  * touched. */
 int ca_open(const struct ca_settings *settings, struct ca **ret);
+/* The same for who only looks: leave to read the state folder is enough (LEDGER_READONLY in
+ * src/ca/ledger.h). */
+int ca_open_to_read(const struct ca_settings *settings, struct ca **ret);
 void ca_close(struct ca *ca);
 PC_DEFINE_CLEANUP(struct ca, ca_close);
 

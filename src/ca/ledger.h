@@ -251,11 +251,16 @@ struct ledger {
     const struct ledger_ops *ops;
 };
 
-enum ledger_open { LEDGER_EXISTING, LEDGER_CREATE };
+enum ledger_open { LEDGER_EXISTING, LEDGER_CREATE, LEDGER_READONLY };
 
-/* "sqlite" (ledger.db in `state`) or "sqlite:/path"; PC_EUSAGE for what this build cannot open. With
- * LEDGER_EXISTING and no ledger there: PC_EREFUSED "ledger-missing". A ledger of a newer schema: PC_EREFUSED
- * "ledger-version"; a database that is no ledger: PC_EREFUSED "ledger-foreign". */
+/* "sqlite" (ledger.db in `state`) or "sqlite:/path"; PC_EUSAGE for what this build cannot open. Without
+ * LEDGER_CREATE and no ledger there: PC_EREFUSED "ledger-missing". A ledger of a newer schema: PC_EREFUSED
+ * "ledger-version"; a database that is no ledger: PC_EREFUSED "ledger-foreign".
+ *
+ * LEDGER_READONLY needs leave to read the ledger's file, and no more, and leaves that file as it is. What
+ * cannot be read where it is (a folder that others own, a read-only disk), or is of an older schema, is read
+ * from a private copy in $TMPDIR, else /var/tmp; PC_EUNREACH "ledger-busy" when it changes while it is
+ * copied. Whatever writes fails. */
 int ledger_open(const char *url, const char *state, enum ledger_open how, struct ledger **ret);
 void ledger_close(struct ledger *ledger);
 PC_DEFINE_CLEANUP(struct ledger, ledger_close);

@@ -92,6 +92,37 @@ expect 2 "an option of another act" audit export --head heads
 expect 1 "a CRL that is not there" audit verify --crl nowhere.crl
 check "an act after the last checkpoint" "$PLANTCA" broker -q --new-key broker.key -o broker.crt
 
+# An auditor has a copy that only its owner may write to, and the ledger's last rows may still be in the log beside it.
+reader=()
+if [ "$(id -u)" = 0 ]; then
+    reader=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+fi
+cp "$PLANTCA" auditors-plantca
+cp -a state copy
+mkdir live
+/usr/bin/python3 - <<'PY'
+import shutil, sqlite3
+db = sqlite3.connect("copy/ledger.db") # what is open was not carried over
+db.execute("UPDATE checkpoint SET shipped_at = 1 WHERE shipped_at IS NULL")
+db.execute("CREATE TABLE later (x)")
+db.commit()
+for name in ("ledger.db", "ledger.db-wal", "ca.crt", "ca.crl"):
+    shutil.copy("copy/" + name, "live/" + name)
+PY
+same "$(test -s live/ledger.db-wal && ls live/*-shm 2>&1)" "ls: cannot access 'live/*-shm': No such file or directory" "rows in the log alone"
+for copy in copy live; do
+    chmod -R a+rX,a-w $copy
+    before=$(ls -lA $copy)
+    check "$copy: a folder that is only to be read" "${reader[@]}" ./auditors-plantca audit verify --json --state "$WORK/$copy"
+    json "$copy: is sound" 'd["sound"] and d["checkpoints"] > 2'
+    check "$copy: export" "${reader[@]}" ./auditors-plantca audit export --state "$WORK/$copy"
+    same "$(ls -lA $copy)" "$before" "$copy: nothing in it has changed"
+done
+chmod 000 copy/ledger.db
+if [ ${#reader[@]} -gt 0 ]; then
+    expect 4 "one that must not be read" "${reader[@]}" ./auditors-plantca audit verify --json --state "$WORK/copy"
+fi
+
 found audit-chain "an edited line" "db.execute(\"UPDATE audit SET line = replace(line, '$UUID2', '$UUID3') WHERE seq = (SELECT max(seq) FROM audit WHERE line LIKE '%$UUID2%')\")"
 found row-differs "an edited subject" "db.execute(\"UPDATE certificate SET subject = 'x' WHERE subject = '$UUID2'\")"
 found row-state "an edited state" "db.execute(\"UPDATE certificate SET state = 'superseded', revoke_after = 9999999999 WHERE subject = '$UUID2'\")"

@@ -173,7 +173,7 @@ static int bring_up_in_transaction(struct db *db, const char *chain)
     return db->base.ops->commit(&db->base);
 }
 
-int db_schema_ensure(struct db *db, const char *chain)
+int db_schema_version(struct db *db, int64_t *ret)
 {
     int64_t version = 0, application = 0, objects = 0;
     int r = pragma_number(db, "PRAGMA user_version", &version);
@@ -188,8 +188,16 @@ int db_schema_ensure(struct db *db, const char *chain)
     if (version > LEDGER_SCHEMA || version < 0)
         return pc_refuse("ledger-version", "%s: ledger of version %lld; this program knows up to %d",
                          db->path, (long long)version, LEDGER_SCHEMA);
-    if (version == LEDGER_SCHEMA)
-        return 0;
+    *ret = version;
+    return 0;
+}
+
+int db_schema_ensure(struct db *db, const char *chain)
+{
+    int64_t version = 0;
+    int r = db_schema_version(db, &version);
+    if (r < 0 || version == LEDGER_SCHEMA)
+        return r;
     if (version == 0 && !chain)
         return pc_refuse("ledger-missing", "%s: empty", db->path);
     /* Tables go and come: what refers to what is checked as a whole, before the commit. */

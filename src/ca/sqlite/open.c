@@ -19,14 +19,21 @@ static struct db *db_of(struct ledger *ledger)
     return (struct db *)ledger;
 }
 
-static void db_close(struct ledger *ledger)
+void db_disconnect(struct db *db)
 {
-    struct db *db = db_of(ledger);
     for (size_t i = 0; i < DB_STATEMENTS; i++)
         sqlite3_finalize(db->kept[i].statement);
     for (size_t i = 0; i < DB_SEARCHES; i++)
         sqlite3_finalize(db->searches[i].statement);
-    sqlite3_close(db->handle);
+    memset(db->kept, 0, sizeof db->kept);
+    memset(db->searches, 0, sizeof db->searches);
+    sqlite3_close(pc_steal(db->handle));
+}
+
+static void db_close(struct ledger *ledger)
+{
+    struct db *db = db_of(ledger);
+    db_disconnect(db);
     if (db->owners_fd >= 0)
         close(db->owners_fd);
     free(db->path);
@@ -199,16 +206,14 @@ static const struct ledger_ops sqlite_ops = {
     .checkpoint_each = db_checkpoint_each,
 };
 
-/* WAL with synchronous=FULL: with NORMAL a power cut may take back commits that were reported. */
-static int configure(struct db *db)
+int db_configure(struct db *db, const char *more)
 {
-    static const char pragmas[] =
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-        "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8192;";
+    static const char pragmas[] = "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+                                  "PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;";
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     sqlite3_extended_result_codes(db->handle, 1);
     if (sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
+        sqlite3_exec(db->handle, more, NULL, NULL, NULL) != SQLITE_OK ||
         sqlite3_exec(db->handle, pragmas, NULL, NULL, NULL) != SQLITE_OK)
         return db_fail(db, "opening");
     return 0;
@@ -236,7 +241,8 @@ static int read_chain(struct db *db)
     return 0;
 }
 
-static int fill(struct db *db, enum ledger_open how)
+/* WAL with synchronous=FULL: with NORMAL a power cut may take back commits that were reported. */
+static int open_to_write(struct db *db, enum ledger_open how)
 {
     unsigned char random[16];
     char chain[2 * sizeof random + 1];
@@ -244,18 +250,18 @@ static int fill(struct db *db, enum ledger_open how)
     if (r < 0)
         return r;
     pc_hex(random, sizeof random, chain);
-    r = configure(db);
-    if (r == 0)
-        r = db_schema_ensure(db, how == LEDGER_CREATE ? chain : NULL);
-    if (r == 0)
-        r = read_chain(db);
-    return r;
+    if (sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) !=
+        SQLITE_OK)
+        return db_fail(db, "opening");
+    r = db_configure(
+        db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8192;");
+    return r < 0 ? r : db_schema_ensure(db, how == LEDGER_CREATE ? chain : NULL);
 }
 
 int sqlite_ledger_open(const char *path, enum ledger_open how, struct ledger **ret)
 {
     if (!pc_file_exists(path)) {
-        if (how == LEDGER_EXISTING)
+        if (how != LEDGER_CREATE)
             return pc_refuse("ledger-missing", "%s: there is no ledger", path);
         int r = make_file(path);
         if (r < 0)
@@ -270,9 +276,9 @@ int sqlite_ledger_open(const char *path, enum ledger_open how, struct ledger **r
     db->path = strdup(path);
     if (!db->path)
         return pc_fail(PC_EFAIL, "out of memory");
-    if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
-        return db_fail(db, "opening");
-    int r = fill(db, how);
+    int r = how == LEDGER_READONLY ? db_open_to_read(db) : open_to_write(db, how);
+    if (r == 0)
+        r = read_chain(db);
     if (r < 0)
         return r;
     *ret = pc_steal(ledger);

@@ -39,6 +39,12 @@ struct db {
 
 int sqlite_ledger_open(const char *path, enum ledger_open how, struct ledger **ret);
 
+/* What every connection is set to; `more` comes first. */
+int db_configure(struct db *db, const char *more);
+void db_disconnect(struct db *db); /* with all statements; fine where there is no connection */
+/* LEDGER_READONLY. */
+int db_open_to_read(struct db *db);
+
 /* Translates SQLite's last error: away, locked or no ledger any more is PC_EUNREACH, all else PC_EFAIL. */
 int db_fail(struct db *db, const char *what);
 
@@ -68,6 +74,9 @@ int db_blob(sqlite3_stmt *statement, int column, struct pc_bytes *ret);
 /* Makes the tables, or brings them up to LEDGER_SCHEMA, in one transaction. `chain` is the new ledger's name.
  */
 int db_schema_ensure(struct db *db, const char *chain);
+/* The version that it is of, at most LEDGER_SCHEMA; 0: an empty file. PC_EREFUSED "ledger-foreign",
+ * "ledger-version". */
+int db_schema_version(struct db *db, int64_t *ret);
 
 /* The interface's functions, by file. */
 int db_reserve(struct ledger *ledger, const struct ledger_certificate *row, int64_t *ret_id);

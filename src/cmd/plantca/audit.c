@@ -163,11 +163,12 @@ int plantca_run_audit(struct cmd *cmd)
     static const struct {
         const char *name;
         int (*run)(struct cmd *cmd, struct ca *ca);
+        int (*open)(const struct ca_settings *settings, struct ca **ret);
         const char *options[6];
     } acts[] = {
-        {"verify", verify, {"head", "crl", "ca", "state"}},
-        {"checkpoint", checkpoint, {"ship", "pin-file", "pin-fd"}},
-        {"export", write_out, {"out", "state"}},
+        {"verify", verify, ca_open_to_read, {"head", "crl", "ca", "state"}},
+        {"checkpoint", checkpoint, ca_open, {"ship", "pin-file", "pin-fd"}},
+        {"export", write_out, ca_open_to_read, {"out", "state"}},
     };
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
@@ -187,6 +188,6 @@ int plantca_run_audit(struct cmd *cmd)
     }
     int rc = plantca_read_settings(cmd, &settings);
     if (rc == 0)
-        rc = ca_open(&settings, &ca);
+        rc = acts[act].open(&settings, &ca);
     return rc != 0 ? rc : acts[act].run(cmd, ca);
 }

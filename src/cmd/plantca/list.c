@@ -150,7 +150,7 @@ int plantca_run_list(struct cmd *cmd)
     if (rc == 0)
         rc = plantca_read_settings(cmd, &settings);
     if (rc == 0)
-        rc = ca_open(&settings, &ca);
+        rc = ca_open_to_read(&settings, &ca);
     if (rc != 0)
         return rc;
     return ca_list(ca, &options,
@@ -232,7 +232,7 @@ int plantca_run_show(struct cmd *cmd)
     if (rc == 0)
         rc = plantca_read_settings(cmd, &settings);
     if (rc == 0)
-        rc = ca_open(&settings, &ca);
+        rc = ca_open_to_read(&settings, &ca);
     if (rc != 0)
         return rc;
     return cmd_given(cmd, "pem") ? print_pem(cmd, ca, what) : ca_show(ca, what, show_row, &table);

@@ -53,11 +53,32 @@ static int see_crl_entry(void *context, const struct ledger_entry *entry)
     return 0;
 }
 
-static int count_audit(void *context, const struct ledger_audit *row)
+static int count_row(void *context, const struct ledger_audit *row)
 {
     (void)row;
     (*(size_t *)context)++;
     return 0;
+}
+
+/* Whoever only looks migrates a copy. */
+static void looking_at_an_old_ledger_leaves_it_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger_issuer issuer;
+    size_t rows = 0;
+    pc_autobytes before = {0}, after = {0};
+    assert_int_equal(pc_file_read(f->path, 1 << 20, &before), 0);
+    assert_int_equal(ledger_open("sqlite", f->dir, LEDGER_READONLY, &f->ledger), 0);
+    assert_int_equal(f->ledger->ops->issuer_get(f->ledger, &issuer), 0);
+    assert_true(issuer.active);
+    assert_int_equal(f->ledger->ops->audit_each(f->ledger, 1, count_row, &rows), 0);
+    assert_int_equal(rows, 31);
+    assert_int_equal(f->ledger->ops->begin(f->ledger, true), PC_EUNREACH);
+    assert_string_equal(pc_error_name(), "ledger-readonly");
+    assert_int_equal(pc_file_read(f->path, 1 << 20, &after), 0);
+    assert_int_equal(after.len, before.len);
+    assert_memory_equal(after.data, before.data, before.len);
+    assert_int_equal(number(f, "PRAGMA user_version"), 1);
 }
 
 static void check_contents(struct fixture *f)
@@ -331,6 +352,7 @@ int main(void)
 #define OLD(test) cmocka_unit_test_setup_teardown(test, old_setup, teardown)
 #define IN_LEDGER(test) cmocka_unit_test_setup_teardown(test, fixture_setup, teardown)
     const struct CMUnitTest tests[] = {
+        OLD(looking_at_an_old_ledger_leaves_it_as_it_is),
         OLD(migration_keeps_everything),
         OLD(migrated_ledgers_go_on),
         OLD(two_migrate_at_once),
