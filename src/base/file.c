@@ -77,14 +77,9 @@ static int write_all(int fd, const unsigned char *data, size_t len)
     return 0;
 }
 
-/* Makes, fills and, unless that comes later, fsyncs the temporary file. */
-static int write_temporary(int dirfd, const char *temporary, const void *data, size_t len,
-                           const struct pc_file_options *options)
+/* Fills and, unless that comes later, fsyncs the file. */
+static int fill(int fd, const void *data, size_t len, const struct pc_file_options *options)
 {
-    pc_autoclose int fd =
-        openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -1;
     if (write_all(fd, data, len) != 0)
         return -1;
     /* Ownership first: a mode that is wider than 0600 must not be there for the wrong group. */
@@ -93,6 +88,61 @@ static int write_temporary(int dirfd, const char *temporary, const void *data, s
     if (fchmod(fd, options->mode ? options->mode : 0644) != 0)
         return -1;
     return options->behind ? 0 : fsync(fd);
+}
+
+static int write_temporary(int dirfd, const char *temporary, const void *data, size_t len,
+                           const struct pc_file_options *options)
+{
+    pc_autoclose int fd =
+        openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd < 0 ? -1 : fill(fd, data, len, options);
+}
+
+/* errno's text, or the refusal to replace. */
+static int not_in_place(const char *name)
+{
+    if (errno == EEXIST)
+        return pc_refuse("file-exists", "%s: exists and is not replaced", name);
+    return pc_fail_errno(PC_EFAIL, "%s", name);
+}
+
+static int replace(int dirfd, const char *name, const void *data, size_t len,
+                   const struct pc_file_options *options)
+{
+    unsigned char random[8];
+    char suffix[2 * sizeof random + 1];
+    int r = pc_random(random, sizeof random);
+    if (r < 0)
+        return r;
+    pc_hex(random, sizeof random, suffix);
+    char temporary[NAME_MAX + 1];
+    if (snprintf(temporary, sizeof temporary, ".%s.%s", name, suffix) >= (int)sizeof temporary)
+        return pc_fail(PC_EFAIL, "%s: name too long", name);
+    if (write_temporary(dirfd, temporary, data, len, options) != 0 ||
+        renameat2(dirfd, temporary, dirfd, name, options->fresh ? RENAME_NOREPLACE : 0) != 0) {
+        r = not_in_place(name);
+        unlinkat(dirfd, temporary, 0);
+    }
+    return r;
+}
+
+/* A file without a name until it is whole, so that a run that is killed leaves nothing behind, least of all
+ * half a key. PC_EPENDING where the file system knows no such files. */
+static int make(int dirfd, const char *name, const void *data, size_t len,
+                const struct pc_file_options *options)
+{
+    char path[32];
+    pc_autoclose int fd = openat(dirfd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT
+                   ? PC_EPENDING
+                   : pc_fail_errno(PC_EFAIL, "%s", name);
+    if (fill(fd, data, len, options) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", name);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    return errno == ENOENT ? PC_EPENDING : not_in_place(name);
 }
 
 int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
@@ -108,26 +158,11 @@ int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
         if (!S_ISREG(status.st_mode))
             return pc_refuse("file-kind", "%s: not a regular file", name);
     }
-    unsigned char random[8];
-    char suffix[2 * sizeof random + 1];
-    int r = pc_random(random, sizeof random);
+    int r = options->fresh ? make(dirfd, name, data, len, options) : PC_EPENDING;
+    if (r == PC_EPENDING)
+        r = replace(dirfd, name, data, len, options);
     if (r < 0)
         return r;
-    pc_hex(random, sizeof random, suffix);
-    char temporary[NAME_MAX + 1];
-    if (snprintf(temporary, sizeof temporary, ".%s.%s", name, suffix) >= (int)sizeof temporary)
-        return pc_fail(PC_EFAIL, "%s: name too long", name);
-    if (write_temporary(dirfd, temporary, data, len, options) != 0) {
-        r = pc_fail_errno(PC_EFAIL, "%s", name);
-        unlinkat(dirfd, temporary, 0);
-        return r;
-    }
-    if (renameat2(dirfd, temporary, dirfd, name, options->fresh ? RENAME_NOREPLACE : 0) != 0) {
-        r = errno == EEXIST ? pc_refuse("file-exists", "%s: exists and is not replaced", name)
-                            : pc_fail_errno(PC_EFAIL, "%s", name);
-        unlinkat(dirfd, temporary, 0);
-        return r;
-    }
     if (!options->behind && fsync(dirfd) != 0)
         return pc_fail_errno(PC_EFAIL, "folder of %s", name);
     return 0;
