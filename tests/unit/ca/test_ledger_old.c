@@ -99,9 +99,9 @@ static void check_contents(struct fixture *f)
     assert_int_equal(strlen(crl.sha256), 64);
     assert_int_equal(ops->crl_entries(f->ledger, issuer.id, &crl, see_crl_entry, &entries), 0);
     assert_int_equal(entries, 2);
-    assert_int_equal(ops->audit_each(f->ledger, 1, count_audit, &rows), 0);
+    assert_int_equal(ops->audit_each(f->ledger, 1, count_row, &rows), 0);
     assert_int_equal(rows, 31);
-    assert_int_equal(ops->audit_of(f->ledger, 2, count_audit, &of), 0);
+    assert_int_equal(ops->audit_of(f->ledger, 2, count_row, &of), 0);
     assert_int_equal(of, 3); /* reserve, issue, supersede */
     assert_int_equal(ops->count(f->ledger, crl.this_update, 1, &counts), 0);
     assert_int_equal(counts.current, 4);
