@@ -20,8 +20,10 @@ int ca_audit_each(struct ca *ca, int (*line)(void *context, const char *line), v
 
 /* What verification is given from outside the ledger, and whom it tells. */
 struct ca_verify_options {
-    const char *head; /* file or folder of checkpoints that were handed over; NULL: none */
-    const char *crl;  /* a CRL that was published; NULL: only what lies in the state and publish folders */
+    const char *const *heads; /* files and folders of checkpoints that were handed over */
+    size_t head_count;
+    const char *const *crls; /* that were published, beside those in the state and publish folders */
+    size_t crl_count;
     const char *certificate; /* the CA certificate as the auditor has it; NULL: the ledger's is believed */
     /* One fault: which rule broke, and where, with what was expected. Told up to `most` times. */
     void (*fault)(void *context, const char *rule, const char *text);

@@ -87,6 +87,13 @@ check "export" audit export -o log.jsonl
 same "$(wc -l <log.jsonl)" "$(audit export | wc -l)" "a line a row"
 sed 's/CHECKPOINT/SOMETHING/' heads >nothing
 expect 5 "a file without checkpoints" audit verify --json --head nothing
+mkdir heads.d
+head -n "$(awk '/END CMS/ {print NR; exit}' heads)" heads >heads.d/first
+check "heads and CRLs from several places" audit verify --json --head heads --head heads.d --crl state/ca.crl --crl published/ca/ca.crl
+json "count" 'd["heads"] == 6 and d["witnesses"] == 4'
+expect 2 "but one CA certificate" audit verify --ca state/ca.crt --ca state/ca.crt
+expect 5 "one of several CRLs that is none of ours" audit verify --json --crl state/ca.crl --crl heads
+json "is named" '[f["rule"] for f in d["faults"]] == ["crl-foreign"] and "heads" in d["faults"][0]["text"]'
 expect 2 "an act that is none" audit judge
 expect 2 "an option of another act" audit export --head heads
 expect 1 "a CRL that is not there" audit verify --crl nowhere.crl

@@ -181,7 +181,7 @@ refused identity-current "$(uuid 1).csr" "another key"
 refused identity-revoked "$(uuid 4).csr" "a revoked key"
 
 # Stopped by a signal: what was begun is finished, and the next run does the rest.
-requests many 1000
+requests many 3000
 mkdir stopped
 PC_WATCHED=$WORK/stopped
 "$PLANTCA" sign --batch many -o "$PC_WATCHED" --json >"$WORK/out" 2>"$WORK/err" </dev/null &
@@ -191,18 +191,18 @@ wait_for 60 some_written
 kill -TERM $pid
 wait $pid
 same "$?" 6 "SIGTERM in the middle: exit 6"
-json "it says so, and what is left" 'd["error"]["name"] == "interrupted" and d["pending"] > 0 and d["issued"] > 0 and d["issued"] + d["pending"] == 1000'
-json "every item is in the account" 'len(lines) == 1001'
+json "it says so, and what is left" 'd["error"]["name"] == "interrupted" and d["pending"] > 0 and d["issued"] > 0 and d["issued"] + d["pending"] == 3000'
+json "every item is in the account" 'len(lines) == 3001'
 issued=$(/usr/bin/python3 -c 'import json,sys; print([json.loads(l) for l in open(sys.argv[1])][-1]["issued"])' "$WORK/out")
 chains() { find "$1" -name "*.crt" | wc -l; }
 same "$(chains stopped)" "$issued" "what was issued has its chain"
 check "run again" batch many -o stopped --json
-json "only the rest is done" "d['already'] == $issued and d['issued'] == 1000 - $issued"
+json "only the rest is done" "d['already'] == $issued and d['issued'] == 3000 - $issued"
 "$PLANTCA" sign --batch many -o killed -q >/dev/null 2>&1 </dev/null &
 pid=$!
 kill -KILL $pid
 wait $pid 2>/dev/null
 check "run again after SIGKILL" batch many -o killed --json
-count already "finds it all" 1000
-same "$(chains killed)" 1000 "and writes the chains"
+count already "finds it all" 3000
+same "$(chains killed)" 3000 "and writes the chains"
 finish

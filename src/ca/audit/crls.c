@@ -141,7 +141,6 @@ int verify_crls(struct verification *v)
 struct judging {
     struct verification *v;
     struct witness_listed listed;
-    const char *given; /* --crl */
     bool seen;
 };
 
@@ -165,18 +164,26 @@ static int judge_witness(void *context, const struct witness *w)
     return witness_compare(j->v->ca, w, &j->listed, tell_lost, &c);
 }
 
+/* One that someone took the pains to bring along. */
+static int judge_given(struct judging *j, const char *path)
+{
+    if (!pc_file_exists(path))
+        return pc_fail(PC_EFAIL, "%s: no such file", path);
+    j->seen = false;
+    int r = witness_each(j->v->ca, path, judge_witness, j);
+    if (r == 0 && !j->seen)
+        verify_fault(j->v, "crl-foreign", "%s holds no CRL that our key signed", path);
+    return r;
+}
+
 int verify_witnesses(struct verification *v)
 {
     struct judging j = {.v = v};
     int r = witness_listed_read(v->ca, &j.listed);
     if (r == 0)
         r = witness_each_known(v->ca, judge_witness, &j);
-    j.seen = false;
-    if (r == 0 && v->options->crl)
-        r = pc_file_exists(v->options->crl) ? witness_each(v->ca, v->options->crl, judge_witness, &j)
-                                            : pc_fail(PC_EFAIL, "%s: no such file", v->options->crl);
-    if (r == 0 && v->options->crl && !j.seen)
-        verify_fault(v, "crl-foreign", "%s holds no CRL that our key signed", v->options->crl);
+    for (size_t i = 0; r == 0 && i < v->options->crl_count; i++)
+        r = judge_given(&j, v->options->crls[i]);
     witness_listed_clear(&j.listed);
     return r;
 }

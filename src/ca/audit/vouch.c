@@ -119,12 +119,9 @@ static void close_dir(DIR **dir)
         closedir(*dir);
 }
 
-int verify_heads(struct verification *v)
+static int read_place(struct verification *v, const char *path)
 {
-    const char *path = v->options->head;
     struct stat st;
-    if (!path)
-        return 0;
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return read_heads(v, path);
     DIR *dir PC_CLEANUP(close_dir) = opendir(path);
@@ -136,6 +133,14 @@ int verify_heads(struct verification *v)
         if (file)
             r = read_heads(v, file);
     }
+    return r;
+}
+
+int verify_heads(struct verification *v)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < v->options->head_count; i++)
+        r = read_place(v, v->options->heads[i]);
     return r;
 }
 

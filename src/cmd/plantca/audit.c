@@ -79,12 +79,25 @@ static void tell_verdict(struct cmd *cmd, const struct ca_verify_report *report,
     cmd_field(cmd, "Verdict", "%s", report->faults == 0 ? "sound" : "BROKEN");
 }
 
+static size_t values_of(const struct cmd *cmd, const char *option, const char *ret[CMD_MANY_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < cmd->many_count; i++)
+        if (strcmp(cmd->many[i].option, option) == 0)
+            ret[count++] = cmd->many[i].value;
+    return count;
+}
+
 static int verify(struct cmd *cmd, struct ca *ca)
 {
     struct faults faults = {.cmd = cmd, .list = json_array()};
+    const char *heads[CMD_MANY_MAX], *crls[CMD_MANY_MAX];
     const struct ca_verify_options options = {
-        .head = cmd_value(cmd, "head"),
-        .crl = cmd_value(cmd, "crl"),
+        .heads = heads,
+        .head_count = values_of(cmd, "head", heads),
+        .crls = crls,
+        .crl_count = values_of(cmd, "crl", crls),
         .certificate = cmd_value(cmd, "ca"),
         .fault = show_fault,
         .context = &faults,

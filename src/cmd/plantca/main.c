@@ -83,8 +83,8 @@ static const struct cmd_option import_options[] = {
 };
 
 static const struct cmd_option audit_options[] = {
-    {"head", 0, "PATH", "verify: checkpoints that were handed over", NULL, NULL},
-    {"crl", 0, "FILE", "verify: a CRL that was published", NULL, NULL},
+    {"head", 0, "PATH", "verify: checkpoints that were handed over; may be repeated", CMD_MANY, NULL},
+    {"crl", 0, "FILE", "verify: a CRL that was published; may be repeated", CMD_MANY, NULL},
     {"ca", 0, "FILE", "verify: the CA certificate, as you have it from elsewhere", NULL, NULL},
     {"state", 0, "DIR", "verify, export: this state folder (a copy) instead of [ca] state", "ca", "state"},
     {"ship", 0, "COMMAND", "checkpoint: hand it to COMMAND instead of [audit] ship", NULL, NULL},
