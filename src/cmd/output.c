@@ -14,13 +14,39 @@
 
 #define LABEL_COLUMN 16
 
+/* Names come from certificates and folders of others: what a terminal would obey (C0, DEL, and C1 in UTF-8)
+ * is shown as a question mark. Line ends and tabs stay. */
+static void disarm(char *text)
+{
+    for (char *c = text; *c != '\0'; c++) {
+        bool c1 = *c == '\xc2' && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0;
+        bool kept = *c == '\n' || *c == '\t' || (*c == '\r' && c[1] == '\n');
+        if (c1 || *c == 0x7f || ((unsigned char)*c < ' ' && !kept))
+            *c = '?';
+        if (c1)
+            c[1] = '?';
+    }
+}
+
+static void print_to(FILE *file, const char *format, va_list arguments)
+{
+    pc_autofree char *text = NULL;
+
+    if (vasprintf(&text, format, arguments) < 0) {
+        text = NULL;
+        return;
+    }
+    disarm(text);
+    fputs(text, file);
+}
+
 void cmd_print(const struct cmd *cmd, const char *format, ...)
 {
     if (cmd->json)
         return;
     va_list arguments;
     va_start(arguments, format);
-    vprintf(format, arguments);
+    print_to(stdout, format, arguments);
     va_end(arguments);
 }
 
@@ -35,7 +61,7 @@ void cmd_say(const struct cmd *cmd, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(cmd->summary, format, arguments);
+    print_to(cmd->summary, format, arguments);
     va_end(arguments);
 }
 
@@ -46,7 +72,7 @@ void cmd_field(const struct cmd *cmd, const char *label, const char *format, ...
     va_list arguments;
     va_start(arguments, format);
     fprintf(cmd->summary, "%-*s  ", LABEL_COLUMN, label);
-    vfprintf(cmd->summary, format, arguments);
+    print_to(cmd->summary, format, arguments);
     fputc('\n', cmd->summary);
     va_end(arguments);
 }
@@ -63,9 +89,10 @@ void cmd_complain(const struct cmd *cmd, const char *kind, const char *text)
         line = NULL;
         return;
     }
+    disarm(line);
     for (char *c = line; c < line + len - 1; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
+        if (*c == '\n' || *c == '\t' || *c == '\r')
+            *c = ' ';
     fflush(stderr);
     /* In one piece, so that two programs on one terminal do not mix their lines. */
     if (write(STDERR_FILENO, line, (size_t)len) < 0)

@@ -197,6 +197,13 @@ int pki_name_cn(const X509_NAME *name, char **ret)
     return *ret ? 0 : pc_fail(PC_EFAIL, "out of memory");
 }
 
+void pki_name_disarm(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 int pki_name_of_cn(const char *cn, X509_NAME **ret)
 {
     PC_CLEANUP(X509_NAME_free_ref) X509_NAME *name = X509_NAME_new();

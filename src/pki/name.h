@@ -23,6 +23,10 @@ int pki_name_format(const X509_NAME *name, char **ret);
  * holds a NUL. */
 int pki_name_cn(const X509_NAME *name, char **ret);
 
+/* In a name that others chose and that is to be recorded or shown: control characters become question marks.
+ */
+void pki_name_disarm(char *text);
+
 /* "DNS:a.example, IP:127.0.0.1, IP:::1" into a GENERAL_NAMES that the caller owns (GENERAL_NAMES_free).
  * PC_EUSAGE on what is no DNS name (RFC 1123 labels; "*." in front is allowed) or IP address, or when empty.
  */

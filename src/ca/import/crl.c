@@ -10,7 +10,6 @@
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
 
-
 /* Reasons that a full CRL cannot carry count as unspecified. */
 static int reason_of(const X509_REVOKED *entry)
 {

@@ -59,6 +59,7 @@ static int describe(const struct import *import, X509 *certificate, struct ledge
         return r;
     pki_serial_format(&serial, c->serial);
     snprintf(c->cn, sizeof c->cn, "%s", cn);
+    pki_name_disarm(c->cn);
     snprintf(c->origin, sizeof c->origin, "imported");
     /* Whatever a broker would take from a client; a server's certificate is none. */
     snprintf(c->profile, sizeof c->profile, "%s",

@@ -38,6 +38,7 @@ int import_item(struct import *import, const char *what, const char *name, const
     struct ca_import_item *item = &report->items[report->item_count++];
     snprintf(item->what, sizeof item->what, "%s", what);
     snprintf(item->name, sizeof item->name, "%s", name);
+    pki_name_disarm(item->name);
     snprintf(item->why, sizeof item->why, "%s", why);
     return 0;
 }
@@ -126,6 +127,7 @@ static int record_issuer(struct import *import)
     snprintf(c->origin, sizeof c->origin, "imported");
     snprintf(c->cn, sizeof c->cn, "%.255s",
              pki_name_cn(X509_get_subject_name(import->certificate), &cn) == 0 ? cn : import->report.subject);
+    pki_name_disarm(c->cn);
     c->issued_at = import->now;
     c->reason = -1;
     row.issuer = import->issuer;
