@@ -25,6 +25,9 @@ static int describe(struct ca *ca, X509 *certificate, struct ledger_certificate 
         r = pki_serial_of(certificate, &serial);
     if (r == 0)
         r = pki_certificate_dates(certificate, &c->not_before, &c->not_after);
+    if (r == 0 && c->not_after < c->not_before)
+        r = pc_refuse("revoke-never",
+                      "the certificate ends before it begins: it is never valid, nor on record");
     if (r < 0)
         return r;
     pki_serial_format(&serial, c->serial);
@@ -32,6 +35,7 @@ static int describe(struct ca *ca, X509 *certificate, struct ledger_certificate 
     snprintf(c->origin, sizeof c->origin, "incident");
     snprintf(c->cn, sizeof c->cn, "%s",
              pki_name_cn(X509_get_subject_name(certificate), &cn) == 0 && *cn ? cn : PROFILE);
+    pki_name_disarm(c->cn);
     c->issued_at = c->revoked_at = pc_now();
     *ret = row;
     return 0;

@@ -28,7 +28,7 @@ struct order {
     struct ca_revoke_report report;
 };
 
-/* A key that is revoked must not come back through a reservation that someone is about to sign. */
+/* A key that is revoked or held must not come back through a reservation that someone is about to sign. */
 static int void_reservations(struct ca *ca, const struct ledger_certificate *revoked)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
@@ -96,6 +96,8 @@ static int hold_row(struct order *order, const struct ledger_certificate *row)
         r = ca->ledger->ops->hold(ca->ledger, row->id, pc_now());
     if (r == 0 && !before)
         r = audit_row(ca, "hold", row);
+    if (r == 0 && !before)
+        r = void_reservations(ca, row);
     order->report.already += before;
     return r < 0 || before ? r : tell(order, row);
 }
@@ -161,22 +163,30 @@ static int act_on_all(struct order *order, const struct ledger_rows *rows)
     return r;
 }
 
-/* Not on record: an incident if our key signed it. */
+/* Not on record: an incident if our key signed it. Whoever has its key has all of that key's certificates. */
 static int find_incident(struct order *order, struct ledger_rows *ret)
 {
     struct ca_revoke_report *report = &order->report;
+    struct ca *ca = order->ca;
     int64_t id;
-    int r = incident_record(order->ca, order->selector, order->reason, &id);
+    int r = incident_record(ca, order->selector, order->reason, &id);
     if (r == 0)
-        r = ledger_collect(order->ca->ledger, &(struct ledger_query){.id = id}, ret);
+        r = ledger_collect(ca->ledger, &(struct ledger_query){.id = id}, ret);
+    if (r == 0 && ret->count == 1)
+        r = selection_siblings(ca, ret);
     if (r < 0)
         return r;
-    report->records = calloc(1, sizeof *report->records);
-    if (!report->records || ret->count != 1)
+    report->records = calloc(ret->count + 1, sizeof *report->records);
+    if (!report->records || ret->count < 1)
         return pc_fail(PC_EFAIL, "out of memory");
     report->records[report->revoked++] = ret->rows[0].record;
     report->incident = true;
-    return 0;
+    r = void_reservations(ca, &ret->rows[0]);
+    for (size_t i = 1; r == 0 && i < ret->count;
+         i++) /* the root: a certificate that was made of our own key */
+        if (strcmp(ret->rows[i].record.profile, pki_profile_root.name) != 0)
+            r = act_on(order, &ret->rows[i]);
+    return r;
 }
 
 static int carry_out(struct order *order)

@@ -74,8 +74,7 @@ static int by_certificate(struct ca *ca, const struct pc_bytes *bytes, struct le
     return 0;
 }
 
-/* Adds the other standing rows of the first row's key. */
-static int add_siblings(struct ca *ca, struct ledger_rows *rows)
+int selection_siblings(struct ca *ca, struct ledger_rows *rows)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) of_key = {0};
     const struct ledger_query query = {.key_sha256 = rows->rows[0].record.key_sha256, .states = STANDING};
@@ -106,7 +105,7 @@ int selection_rows(struct ca *ca, const struct ca_selector *selector, struct led
     else if ((r = pki_serial_parse(selector->serial, &serial)) == 0)
         r = only_ours(ca, &serial, &rows);
     if (r == 0 && !selector->plant && rows.count > 0 && !twin)
-        r = add_siblings(ca, &rows);
+        r = selection_siblings(ca, &rows);
     if (r < 0)
         return r;
     *ret = rows;

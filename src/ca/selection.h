@@ -13,6 +13,8 @@ int selection_check(const struct ca_selector *selector);
  * serial with the row found: *ret_twin. */
 int selection_rows(struct ca *ca, const struct ca_selector *selector, struct ledger_rows *ret,
                    bool *ret_twin);
+/* Adds the other valid or held rows of the first row's key. Inside a transaction. */
+int selection_siblings(struct ca *ca, struct ledger_rows *rows);
 /* PC_EREFUSED "revoke-unknown". */
 int selection_unknown(const struct ca_selector *selector);
 /* PC_EREFUSED "revoke-foreign": what to do about a certificate that another CA issued. */

@@ -39,6 +39,14 @@ expect 5 "its plant gets no certificate" "$PLANTCA" sign --plant "$UUID1" 1.csr 
 json "by name" 'd["error"]["name"] == "identity-held"'
 check "by certificate" hold --cert 2.crt
 said 'Held: ' "tells it to people"
+UUID3=a1b2c3d4-0000-4000-8000-000000000003
+new_csr "$UUID3" 3.key 3.csr
+"$PLANTCA" sign -q --plant "$UUID3" 3.csr -o 3.crt
+sqlite3 state/ledger.db "INSERT INTO certificate (issuer, serial, profile, subject, key, state, predecessor, not_before, not_after,
+    reserved_at) SELECT issuer, x'0102030405', profile, subject, key, 'reserved', id, not_before, not_after, reserved_at
+    FROM certificate WHERE subject = '$UUID3'"
+check "by serial, while its successor is being made" hold --serial "$(serial_of 3.crt)"
+same "$(sqlite3 state/ledger.db "SELECT state FROM certificate WHERE serial = x'0102030405'")" void "there will be none"
 
 check "a held one can be revoked" "$PLANTCA" revoke --plant "$UUID1" --reason keyCompromise --invalid-since 2026-01-02T03:04:05Z
 check "the CRL gives the new reason" grep -q 'Key Compromise' <(entry 1.crt)

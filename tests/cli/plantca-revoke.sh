@@ -83,6 +83,15 @@ check "again" revoke --cert five.crt --json
 json "is done already" 'd["already"] == 1 and not d["incident"]'
 expect 5 "its key" "$PLANTCA" sign --plant "$UUID5" five.csr --json
 json "never gets another" 'd["error"]["name"] == "identity-revoked"'
+cp -r state before
+UUID9=a1b2c3d4-0000-4000-8000-000000000009
+new_csr "$UUID9" nine.key nine.csr
+"$PLANTCA" sign -q --plant "$UUID9" nine.csr -o lost.crt
+rm -r state && mv before state
+"$PLANTCA" sign -q --plant "$UUID9" nine.csr -o nine.crt
+check "one of a key that has another certificate" revoke --cert lost.crt --json
+json "takes that along" 'd["incident"] and len(d["revoked"]) == 2 and all(c["state"] == "revoked" for c in d["revoked"])'
+same "$(listed lost.crt)$(listed nine.crt)" 11 "both are on the CRL"
 
 # Another certificate with a serial of ours, signed by our key: ECDSA signatures have a second form, (r, n - s).
 UUID6=a1b2c3d4-0000-4000-8000-000000000006
