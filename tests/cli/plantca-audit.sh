@@ -175,4 +175,14 @@ expect 5 "with one that is given" audit verify --json --state "$WORK/old" -c alo
 broken revocation-lost "what it lists is missed"
 expect 5 "or by a head" audit verify --json --state "$WORK/old" -c alone.conf --head later
 broken audit-truncated "that was handed over"
+
+# The audit key's certificate is revoked.
+check "revoking it" "$PLANTCA" revoke -q --serial "$(sqlite3 state/ledger.db "SELECT lower(hex(serial)) FROM certificate WHERE profile = 'audit'")" \
+    --reason keyCompromise
+same "$(sqlite3 state/ledger.db "SELECT group_concat(state) FROM (SELECT state FROM token_key WHERE role = 'audit' ORDER BY id)")" \
+    retired,active "another key takes its place"
+check "and signs" audit checkpoint --json
+check "what both signed" audit verify --json --head later
+json "holds" 'd["sound"]'
+found cms-signer "a checkpoint that was signed after the revocation" "db.execute(\"UPDATE certificate SET revoked_at = revoked_at - 1000 WHERE profile = 'audit' AND state = 'revoked'\")"
 finish

@@ -2,6 +2,7 @@
  * is taken. */
 #include "src/ca/audit/key.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,8 +43,16 @@ static bool is_active(const struct ledger_key *key)
     return strcmp(key->state, "active") == 0;
 }
 
+static int count_key(void *context, const struct ledger_key *key)
+{
+    (void)key;
+    ++*(size_t *)context;
+    return 0;
+}
+
 static int write_plan(struct ca *ca, struct ledger_key *ret)
 {
+    size_t before = 0;
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     struct ledger_key plan = {.role = AUDIT_KEY_ROLE,
                               .state = "planned",
@@ -52,6 +61,10 @@ static int write_plan(struct ca *ca, struct ledger_key *ret)
                               .planned_at = pc_now()};
     memcpy(plan.key_type, pki_key_type_name(PKI_KEY_EC_P256), strlen(pki_key_type_name(PKI_KEY_EC_P256)) + 1);
     int r = pc_random(plan.key_id.octets, plan.key_id.len);
+    if (r == 0)
+        r = ca->ledger->ops->key_each(ca->ledger, AUDIT_KEY_ROLE, count_key, &before);
+    if (r == 0 && before > 0) /* a label is taken once in a token */
+        snprintf(plan.label, sizeof plan.label, "%s-%zu", AUDIT_KEY_LABEL, before + 1);
     if (r == 0)
         r = ca_begin(ca, &open);
     if (r == 0)
@@ -207,6 +220,49 @@ static int activate(struct ca *ca, struct ledger_key *key)
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
+/* Whether nothing is said against the key's certificate. */
+static int judge_certificate(struct ca *ca, const struct ledger_key *record, bool *ret_good)
+{
+    struct ledger_certificate row;
+    *ret_good = true;
+    if (!is_active(record))
+        return 0;
+    int r = ledger_row_get(ca->ledger, record->certificate, &row);
+    if (r < 0)
+        return r;
+    if (row.state == LEDGER_HELD)
+        return pc_refuse("audit-held", "certificate %s of the audit key is on hold", row.record.serial);
+    *ret_good = row.state == LEDGER_CURRENT;
+    return 0;
+}
+
+static int retire(struct ca *ca, const struct ledger_key *record)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = ca->ledger->ops->key_retire(ca->ledger, record->id);
+    if (r == 0)
+        r = ca_audit(ca, &(struct audit_act){.act = "retire",
+                                             .outcome = "done",
+                                             .profile = pki_profile_audit.name,
+                                             .subject = AUDIT_KEY_LABEL,
+                                             .key_sha256 = record->sha256});
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+/* One whose certificate was revoked has had its day: the next one is made. */
+static int retire_revoked(struct ca *ca, struct ledger_key *record)
+{
+    bool good = true;
+    int r = judge_certificate(ca, record, &good);
+    if (r < 0 || good)
+        return r;
+    r = retire(ca, record);
+    *record = (struct ledger_key){0};
+    return r;
+}
+
 /* Alone: two that start at once make one key. */
 static int make(struct ca *ca, struct ledger_key *record, struct hsm_key **ret)
 {
@@ -214,6 +270,8 @@ static int make(struct ca *ca, struct ledger_key *record, struct hsm_key **ret)
     int r = audit_lock(ca, &lock);
     if (r == 0)
         r = audit_key_on_record(ca, record);
+    if (r == 0)
+        r = retire_revoked(ca, record);
     if (r == 0 && record->id == 0)
         r = write_plan(ca, record);
     if (r == 0)
@@ -245,12 +303,18 @@ int audit_key_ensure(struct ca *ca)
     struct ledger_key record;
     if (ca->audit_key)
         return 0;
+    bool good = true;
     int r = audit_key_on_record(ca, &record);
     if (r == 0)
-        r = is_active(&record) ? hsm_key_find(ca->token, &record.key_id, &key) : make(ca, &record, &key);
+        r = judge_certificate(ca, &record, &good);
+    if (r == 0)
+        r = is_active(&record) && good ? hsm_key_find(ca->token, &record.key_id, &key)
+                                       : make(ca, &record, &key);
     if (r < 0)
         return pc_error_code() == PC_EREFUSED ? pc_fail_in("audit key") : r;
     r = hsm_key_check(key, NULL);
+    if (r == 0 && EVP_PKEY_eq(hsm_key_public(key), ca->public_key) == 1)
+        r = pc_refuse("key-mismatch", "the audit key on record is the CA's own key");
     if (r == 0 && !ca->audit_certificate)
         r = load_certificate(ca, &record, key);
     if (r == 0)

@@ -10,7 +10,7 @@
 /* Needs ca_signing_key before it. Afterwards the audit key and its certificate exist, found or made, and
  * `ca->audit_key` and `ca->audit_certificate` are set. Each step is written down before it is taken, so that
  * an interrupted run is finished by the next with the same key. Certificate: profile "audit", valid as long
- * as the CA's. Fine when called again. */
+ * as the CA's; where it was revoked, key and certificate are followed by others. Fine when called again. */
 int audit_key_ensure(struct ca *ca);
 
 /* Signs a file (of any length; read piece by piece) with the audit key: detached CMS (RFC 5652) as DER, the

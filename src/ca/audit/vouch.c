@@ -26,6 +26,30 @@ static bool is_audit_certificate(X509 *certificate)
            X509_get_key_usage(certificate) == KU_DIGITAL_SIGNATURE;
 }
 
+/* The certificate must be on record as it is: whoever can use our key behind the ledger's back makes others.
+ * And it vouches for nothing after it was revoked. */
+static int judge_signer(const struct verification *v, X509 *signer, int64_t at)
+{
+    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
+    struct pki_serial serial;
+    char text[PKI_SERIAL_TEXT], sha256[PKI_FINGERPRINT_TEXT];
+    int r = pki_serial_of(signer, &serial);
+    if (r == 0)
+        r = pki_certificate_fingerprint(signer, sha256);
+    if (r < 0)
+        return r;
+    pki_serial_format(&serial, text);
+    r = ledger_collect(v->ca->ledger, &(struct ledger_query){.issuer = v->ca->issuer.id, .serial = text},
+                       &rows);
+    if (r < 0)
+        return r;
+    if (rows.count == 0 || strcmp(rows.rows[0].record.certificate_sha256, sha256) != 0)
+        return pc_refuse("cms-signer", "signed by a certificate (serial %s) that is not on record", text);
+    if (rows.rows[0].state == LEDGER_REVOKED && at > rows.rows[0].record.revoked_at)
+        return pc_refuse("cms-signer", "signed when its certificate (serial %s) was revoked already", text);
+    return 0;
+}
+
 /* `what` names it in a fault. The statement counts only when its signature holds. */
 static int judge(struct verification *v, const char *from, const char *what, const struct pc_bytes *json,
                  const struct pc_bytes *cms)
@@ -44,6 +68,8 @@ static int judge(struct verification *v, const char *from, const char *what, con
         r = pc_refuse("cms-signer", "signed by a certificate that is no audit key's");
     if (r == 0)
         r = checkpoint_statement_parse(json, &mark.said);
+    if (r == 0)
+        r = judge_signer(v, signer, mark.said.time);
     if (r == 0 && strcmp(mark.said.ca, ca) != 0)
         r = pc_refuse("checkpoint-ca", "it vouches for another CA (certificate %s)", mark.said.ca);
     if (r == PC_EREFUSED) {
