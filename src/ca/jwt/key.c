@@ -50,6 +50,8 @@ int jwt_key_open(struct ca *ca, const struct ledger_key *record, struct hsm_key 
         r = pki_key_fingerprint(hsm_key_public(key), sha256);
     if (r == 0 && strcmp(sha256, record->sha256) != 0)
         r = pc_refuse("key-mismatch", "the token holds another key under the id of %s", record->sha256);
+    if (r == 0 && EVP_PKEY_eq(hsm_key_public(key), ca->public_key) == 1)
+        r = pc_refuse("key-mismatch", "it is the CA's own key, which signs no tokens");
     if (r < 0)
         return pc_fail_in("JWT key %s", record->label);
     *ret = pc_steal(key);
