@@ -41,7 +41,27 @@ sed -i "s|^reload .*|reload = readlink /proc/\$\$/fd/* >$WORK/descriptors; true|
 check "with --pin-fd" publish --json --pin-fd 7 7<"$WORK/pin"
 same "$(grep -c pin descriptors)" 0 "the reload command cannot read the PIN"
 sed -i 's/^reload .*/reload = exit 7/' "$PLANTCA_CONFIG"
+
+# Links that somebody who may write there has put in the place of folders lead nowhere.
+for folder in ca devices broker; do
+    mv "published/$folder" "$folder.aside"
+    ln -s "$WORK/state" "published/$folder"
+    before=$(ls -a state && sha256sum state/ca.*)
+    expect 5 "$folder, a link to the state folder" publish --json
+    json "is refused" 'd["error"]["name"] == "file-kind"'
+    same "$(ls -a state && sha256sum state/ca.*)" "$before" "nothing is written behind it"
+    rm "published/$folder"
+    mv "$folder.aside" "published/$folder"
+done
+mkdir behind
+cp "published/devices/$UUID1/device.crt" behind/
+mv "published/devices/$UUID1" aside
+ln -s "$WORK/behind" "published/devices/$UUID1"
 "$PLANTCA" revoke -q --plant "$UUID1"
+expect 1 "a plant's folder, a link, when it is revoked" publish -q
+check "nothing is removed behind it" test -e behind/device.crt
+rm "published/devices/$UUID1"
+mv aside "published/devices/$UUID1"
 expect 1 "a reload command that fails" publish --json
 json "is an error" 'd["error"]["code"] == 1'
 check "the new CRL is published all the same" cmp published/ca/ca.crl state/ca.crl

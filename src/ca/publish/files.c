@@ -19,46 +19,64 @@
 #include "src/pki/bundle.h"
 #include "src/pki/openssl.h"
 
+#define LEAF_NAME "device.crt"
 #define LEAF_MAX 65536 /* bytes of a file that could be a leaf of ours */
 
-static int make_folder(const struct layout *layout, const char *name, char **ret)
+/* A folder of the layout, opened; made where it is not there. Links are not followed: others may be able to
+ * write there, and one could lead to files that are only ours to write, such as the state folder. */
+static int open_folder(const struct layout *layout, const char *name, int *ret_fd)
 {
-    char *path = pc_path_join(layout->dir, name);
-    if (!path)
-        return pc_fail(PC_EFAIL, "out of memory");
-    int r = pc_dir_make(path, 0755);
+    pc_autoclose int top = -1;
+    int r = pc_dir_make(layout->dir, 0755);
     if (r < 0)
-        free(path);
-    else
-        *ret = path;
-    return r;
+        return r;
+    top = open(layout->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool fresh = top >= 0 && mkdirat(top, name, 0755) == 0;
+    if (top < 0 || (!fresh && errno != EEXIST))
+        return pc_fail_errno(PC_EFAIL, "%s/%s", layout->dir, name);
+    pc_autoclose int fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+        return pc_refuse("file-kind", "%s/%s: a link, or no folder", layout->dir, name);
+    /* What the umask took away. */
+    if (fd < 0 || (fresh && (fchmod(fd, 0755) != 0 || fsync(top) != 0)))
+        return pc_fail_errno(PC_EFAIL, "%s/%s", layout->dir, name);
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
 }
 
-static bool holds(const char *path, const struct pc_bytes *content)
+static bool holds(int folder, const char *name, const struct pc_bytes *content)
 {
     struct stat status;
     pc_autobytes found = {0};
-    return lstat(path, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 07777) == 0644 &&
-           pc_file_read(path, CA_FILE_MAX, &found) == 0 && found.len == content->len &&
-           memcmp(found.data, content->data, found.len) == 0;
+    pc_autoclose int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    return fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+           (status.st_mode & 07777) == 0644 && pc_fd_read(fd, name, CA_FILE_MAX, &found) == 0 &&
+           found.len == content->len && memcmp(found.data, content->data, found.len) == 0;
 }
 
 /* Readable by everyone, whatever the umask: a broker that cannot read its CRL checks none. */
-int layout_install(struct layout *layout, const char *name, const struct pc_bytes *content)
+static int install(struct layout *layout, const char *folder, const char *name,
+                   const struct pc_bytes *content)
 {
-    pc_autofree char *folder = NULL;
-    int r = make_folder(layout, "ca", &folder);
-    pc_autofree char *path = r == 0 ? pc_path_join(folder, name) : NULL;
-    if (r < 0 || !path)
-        return r < 0 ? r : pc_fail(PC_EFAIL, "out of memory");
-    if (holds(path, content)) {
+    pc_autoclose int fd = -1;
+    int r = open_folder(layout, folder, &fd);
+    if (r < 0)
+        return r;
+    if (holds(fd, name, content)) {
         layout->report->unchanged++;
         return 0;
     }
-    r = pc_file_write(path, content->data, content->len, &(struct pc_file_options){.mode = 0644});
-    if (r == 0)
-        layout->report->written++;
-    return r;
+    r = pc_file_write_at(fd, name, content->data, content->len, &(struct pc_file_options){.mode = 0644});
+    if (r < 0)
+        return pc_fail_in("%s/%s", layout->dir, folder);
+    layout->report->written++;
+    return 0;
+}
+
+int layout_install(struct layout *layout, const char *name, const struct pc_bytes *content)
+{
+    return install(layout, "ca", name, content);
 }
 
 int layout_reread(const struct layout *layout, const struct bundle *bundle)
@@ -83,9 +101,8 @@ static size_t pem_len(size_t der_len)
 
 /* SHA-256 of the one certificate in a file that says nothing else; "" for any other file. Much less work than
  * building what the file should hold, and most files hold what they should. */
-static void leaf_sha256(int dir, const char *name, char ret[PKI_FINGERPRINT_TEXT])
+static void leaf_sha256(int folder, char ret[PKI_FINGERPRINT_TEXT])
 {
-    char path[300];
     struct stat status;
     pc_autobytes text = {0};
     pki_autoder *label = NULL;
@@ -93,10 +110,10 @@ static void leaf_sha256(int dir, const char *name, char ret[PKI_FINGERPRINT_TEXT
     pki_autoder *der = NULL;
     long len = 0;
     ret[0] = '\0';
-    snprintf(path, sizeof path, "%s/device.crt", name);
-    pc_autoclose int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    pc_autoclose int fd =
+        folder < 0 ? -1 : openat(folder, LEAF_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || (status.st_mode & 07777) != 0644 ||
-        status.st_size > LEAF_MAX || pc_fd_read(fd, path, LEAF_MAX, &text) < 0)
+        status.st_size > LEAF_MAX || pc_fd_read(fd, LEAF_NAME, LEAF_MAX, &text) < 0)
         return;
     PC_CLEANUP(BIO_free_all_ref)
     BIO *in = BIO_new_mem_buf(text.data ? (const void *)text.data : "", (int)text.len);
@@ -105,6 +122,12 @@ static void leaf_sha256(int dir, const char *name, char ret[PKI_FINGERPRINT_TEXT
         pki_digest_hex(der, (size_t)len, ret) < 0)
         ret[0] = '\0';
     ERR_clear_error();
+}
+
+/* A plant's folder; -1 where there is none, or a link. */
+static int leaf_folder(int devices, const char *name)
+{
+    return openat(devices, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
 struct leaves {
@@ -124,12 +147,11 @@ static int write_leaf(struct leaves *leaves, const struct ledger_certificate *ro
     bool fresh = mkdirat(leaves->devices, row->record.cn, 0755) == 0;
     if (!fresh && errno != EEXIST)
         return pc_fail_errno(PC_EFAIL, "%s/devices/%s", leaves->layout->dir, row->record.cn);
-    pc_autoclose int folder =
-        openat(leaves->devices, row->record.cn, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    pc_autoclose int folder = leaf_folder(leaves->devices, row->record.cn);
     /* What the umask took away. */
     if (folder < 0 || (fresh && fchmod(folder, 0755) != 0))
         return pc_fail_errno(PC_EFAIL, "%s/devices/%s", leaves->layout->dir, row->record.cn);
-    r = pc_file_write_at(folder, "device.crt", chain.data, chain.len,
+    r = pc_file_write_at(folder, LEAF_NAME, chain.data, chain.len,
                          &(struct pc_file_options){.mode = 0644, .behind = true});
     if (r < 0)
         return pc_fail_in("%s/devices/%s", leaves->layout->dir, row->record.cn);
@@ -144,7 +166,8 @@ static int install_leaf(void *context, const struct ledger_certificate *row)
     char found[PKI_FINGERPRINT_TEXT];
     if (!pki_uuid_is_canonical(row->record.cn))
         return 0; /* an imported name is no folder of ours */
-    leaf_sha256(leaves->devices, row->record.cn, found);
+    pc_autoclose int folder = leaf_folder(leaves->devices, row->record.cn);
+    leaf_sha256(folder, found);
     if (strcmp(found, row->record.certificate_sha256) != 0)
         return write_leaf(leaves, row);
     leaves->layout->report->unchanged++;
@@ -156,15 +179,15 @@ static int install_leaf(void *context, const struct ledger_certificate *row)
 static int remove_revoked(void *context, const struct ledger_certificate *row)
 {
     struct leaves *leaves = context;
-    char found[PKI_FINGERPRINT_TEXT], path[300];
+    char found[PKI_FINGERPRINT_TEXT];
     if (!pki_uuid_is_canonical(row->record.cn))
         return 0;
-    leaf_sha256(leaves->devices, row->record.cn, found);
+    pc_autoclose int folder = leaf_folder(leaves->devices, row->record.cn);
+    leaf_sha256(folder, found);
     if (!*found || strcmp(found, row->record.certificate_sha256) != 0)
         return 0;
-    snprintf(path, sizeof path, "%s/device.crt", row->record.cn);
-    if (unlinkat(leaves->devices, path, 0) != 0)
-        return pc_fail_errno(PC_EFAIL, "%s/devices/%s", leaves->layout->dir, path);
+    if (unlinkat(folder, LEAF_NAME, 0) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s/devices/%s/" LEAF_NAME, leaves->layout->dir, row->record.cn);
     leaves->layout->report->removed++;
     leaves->touched = true;
     return 0;
@@ -177,7 +200,6 @@ static int install_broker(struct leaves *leaves)
     const char *cn = leaves->ca->settings->broker_cn;
     const struct ledger_query current = {
         .subject = cn, .profile = pki_profile_broker.name, .states = LEDGER_BIT(LEDGER_CURRENT)};
-    pc_autofree char *folder = NULL;
     pc_autobytes chain = {0};
     int r = ledger_collect(leaves->ca->ledger, &current, &rows);
     if (r < 0)
@@ -188,19 +210,7 @@ static int install_broker(struct leaves *leaves)
         return 0;
     }
     r = ca_chain_pem(leaves->ca, rows.rows[0].id, &chain);
-    if (r == 0)
-        r = make_folder(leaves->layout, "broker", &folder);
-    pc_autofree char *path = r == 0 ? pc_path_join(folder, "broker.crt") : NULL;
-    if (r < 0 || !path)
-        return r < 0 ? r : pc_fail(PC_EFAIL, "out of memory");
-    if (holds(path, &chain)) {
-        leaves->layout->report->unchanged++;
-        return 0;
-    }
-    r = pc_file_write(path, chain.data, chain.len, &(struct pc_file_options){.mode = 0644});
-    if (r == 0)
-        leaves->layout->report->written++;
-    return r;
+    return r < 0 ? r : install(leaves->layout, "broker", "broker.crt", &chain);
 }
 
 int layout_leaves(struct layout *layout, struct ca *ca)
@@ -210,20 +220,17 @@ int layout_leaves(struct layout *layout, struct ca *ca)
                                          .states = LEDGER_BIT(LEDGER_CURRENT)};
     const struct ledger_query revoked = {.profile = pki_profile_device.name,
                                          .states = LEDGER_BIT(LEDGER_REVOKED)};
-    pc_autofree char *path = NULL;
-    int r = make_folder(layout, "devices", &path);
+    pc_autoclose int devices = -1;
+    int r = open_folder(layout, "devices", &devices);
     if (r < 0)
         return r;
-    pc_autoclose int devices = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (devices < 0)
-        return pc_fail_errno(PC_EFAIL, "%s", path);
     struct leaves leaves = {.layout = layout, .ca = ca, .devices = devices};
     r = ops->find(ca->ledger, &current, install_leaf, &leaves);
     if (r == 0)
         r = ops->find(ca->ledger, &revoked, remove_revoked, &leaves);
     if (r == 0)
         r = install_broker(&leaves);
-    if (r == 0 && leaves.touched)
-        r = pc_dir_syncfs(path);
+    if (r == 0 && leaves.touched && syncfs(devices) != 0)
+        r = pc_fail_errno(PC_EFAIL, "%s/devices", layout->dir);
     return r;
 }
