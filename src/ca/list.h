@@ -42,7 +42,8 @@ int ca_certificate_pem(struct ca *ca, const char *serial, struct pc_bytes *ret);
 struct ca_health {
     struct ca_summary ca;
     size_t current, valid, expiring, superseded, held, revoked, foreign,
-        unfinished; /* certificates; expiring: inside the renewal window; unfinished: reserved or signing */
+        unfinished; /* certificates of the fleet, none of our own; expiring: inside the renewal window;
+                       unfinished: reserved or signing */
     uint64_t crl_number;
     int64_t crl_this_update, crl_next_update;
     size_t crl_entries;
@@ -54,6 +55,11 @@ struct ca_health {
     bool audit_sound; /* the hash chain holds from row audit_from on */
     int64_t audit_from;
     int64_t checkpoint_seq, checkpoint_at; /* of the last checkpoint; 0: there is none */
+    int64_t rows_after;                    /* audit rows that no checkpoint vouches for yet */
+    bool unshipped;                        /* [audit] ship is set, and checkpoints wait to be handed over */
+    size_t to_reconcile;                   /* things that `reconcile` would do */
+    int record_error;                      /* 0, or PC_EREFUSED: what it cannot see to */
+    char record_text[512];
     /* The newest certificates on record, up to a thousand, were read back and have the hash on record: what
      * was written last can be read. It says nothing of older ones. */
     bool ledger_sound;

@@ -264,6 +264,18 @@ static int finish_all(struct work *w)
     return r < 0 ? r : finish_checkpoint(w);
 }
 
+/* The token alone knows: an operator says so. */
+static int give_up_key(struct work *w)
+{
+    bool retired = false;
+    int r = w->options->accept_loss && !w->options->dry_run
+                ? audit_key_retire_lost(w->ca, w->options->accept_loss, &retired)
+                : 0;
+    if (retired)
+        tell(w, "key", AUDIT_KEY_LABEL, "", "retired");
+    return r;
+}
+
 static void tell_nobody(void *context, const struct ca_reconcile_step *step)
 {
     (void)context;
@@ -293,6 +305,8 @@ int ca_reconcile(struct ca *ca, const struct ca_reconcile_options *options, stru
     }
     if (r == 0 && options->accept_loss)
         r = loss_accept(ca, options, &w.report);
+    if (r == 0)
+        r = give_up_key(&w);
     if (r == 0)
         r = finish_all(&w);
     if (r == 0)

@@ -10,8 +10,8 @@ struct ca_reconcile_step {
     const char *what;    /* "certificate", "key", "crl", "file", "checkpoint", "revocation", "clock" */
     const char *name;    /* serial, label, number, path */
     const char *subject; /* or "" */
-    const char *did;     /* "finished", "voided", "left", "made", "written", "adopted", "revoked", "recorded",
-                            "accepted" */
+    const char *did;     /* "finished", "voided", "left", "made", "retired", "written", "adopted", "revoked",
+                            "recorded",     "accepted" */
 };
 
 struct ca_reconcile_options {
@@ -32,7 +32,8 @@ struct ca_reconcile_report {
  * key is replaced; else void, and on the next CRL. Planned keys, CRL numbers that were taken and never
  * issued, overlaps that have ended, files behind the record, a missing checkpoint. Does nothing, without a
  * login, when there is nothing to do. Refused by the restore guard unless accept_loss is given: then the
- * published CRL is adopted, what it lists is revoked, and the clock is believed. */
+ * published CRL is adopted, what it lists is revoked, the clock is believed, and an audit key that the token
+ * no longer holds is retired and replaced. */
 int ca_reconcile(struct ca *ca, const struct ca_reconcile_options *options, struct ca_reconcile_report *ret);
 /* How many things there are to do, for `status`; no token. */
 int ca_reconcile_count(struct ca *ca, size_t *ret);

@@ -4,8 +4,10 @@
 
 #include "src/base/error.h"
 #include "src/base/time.h"
+#include "src/ca/audit/checkpoint.h"
 #include "src/ca/internal.h"
 #include "src/ca/list.h"
+#include "src/ca/reconcile.h"
 
 #define ROWS_READ_BACK 1000
 #define AUDIT_ROWS_READ 10000
@@ -66,25 +68,22 @@ static int look_at_ledger(struct ca *ca, struct ca_health *health)
     return ca->ledger->ops->find(ca->ledger, &newest, look_at_row, &look);
 }
 
-static int look_at_checkpoint(void *context, const struct ledger_checkpoint *checkpoint)
-{
-    struct ca_health *health = context;
-    health->checkpoint_seq = checkpoint->seq;
-    health->checkpoint_at = checkpoint->at;
-    return 0;
-}
-
 /* The rows since the last checkpoint, or, where it is old, the last ones: whatever the size of the log, this
  * takes no time. */
 static int look_at_audit(struct ca *ca, struct ca_health *health)
 {
     struct audit_verdict verdict;
     struct ledger_audit head;
-    int r = ca->ledger->ops->checkpoint_each(ca->ledger, true, look_at_checkpoint, health);
+    struct checkpoint_standing standing;
+    int r = checkpoint_standing(ca, &standing);
     if (r == 0)
         r = ca->ledger->ops->audit_head(ca->ledger, &head);
     if (r < 0)
         return r;
+    health->checkpoint_seq = standing.last.seq;
+    health->checkpoint_at = standing.last.at;
+    health->rows_after = standing.rows_after;
+    health->unshipped = standing.unshipped;
     int64_t from = head.seq - AUDIT_ROWS_READ;
     if (from < health->checkpoint_seq)
         from = health->checkpoint_seq;
@@ -95,6 +94,17 @@ static int look_at_audit(struct ca *ca, struct ca_health *health)
     health->audit_rows = (size_t)head.seq;
     health->audit_sound = verdict.sound;
     memcpy(health->audit_head, verdict.head, sizeof health->audit_head);
+    return 0;
+}
+
+/* What refuses to be put right is a finding, as the token's trouble is. */
+static int look_at_work(struct ca *ca, struct ca_health *health)
+{
+    int r = ca_reconcile_count(ca, &health->to_reconcile);
+    if (r != PC_EREFUSED)
+        return r;
+    health->record_error = r;
+    snprintf(health->record_text, sizeof health->record_text, "%s", pc_error_text());
     return 0;
 }
 
@@ -112,6 +122,8 @@ static int read_record(struct ca *ca, struct ca_health *health)
         r = look_at_audit(ca, health);
     if (r == 0)
         r = look_at_ledger(ca, health);
+    if (r == 0)
+        r = look_at_work(ca, health);
     if (r < 0)
         return r;
     health->current = counts.current;

@@ -184,5 +184,5 @@ same "$(sqlite3 state/ledger.db "SELECT group_concat(state) FROM (SELECT state F
 check "and signs" audit checkpoint --json
 check "what both signed" audit verify --json --head later
 json "holds" 'd["sound"]'
-found cms-signer "a checkpoint that was signed after the revocation" "db.execute(\"UPDATE certificate SET revoked_at = revoked_at - 1000 WHERE profile = 'audit' AND state = 'revoked'\")"
+found cms-signer "a checkpoint that was signed after the revocation" "a = db.execute(\"SELECT max(seq) FROM audit WHERE line LIKE '%\\\"act\\\":\\\"retire%'\").fetchone()[0]; b = db.execute(\"SELECT max(seq) FROM audit WHERE seq < ? AND line LIKE '%\\\"act\\\":\\\"checkpoint%'\", (a,)).fetchone()[0]; line = dict(db.execute('SELECT seq, line FROM audit').fetchall()); db.execute('UPDATE audit SET line = ? WHERE seq = ?', (line[b], a)); db.execute('UPDATE audit SET line = ? WHERE seq = ?', (line[a], b)); forge()"
 finish

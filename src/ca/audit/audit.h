@@ -25,9 +25,9 @@ PC_DEFINE_CLEANUP(struct audit_writer, audit_writer_free);
  * Acts about one certificate (`certificate` is its row) bring it to a state, and verification derives the
  * state of each row from them: "reserve" (signing), "finish" (an unfinished row was taken over), "issue"
  * (current), "void", "supersede", "revoke", "hold", "release"; "import" (foreign, or revoked: then with a
- * reason), "incident" (revoked). Others: "plan", "key", "init"; "crl-reserve", "crl", "crl-adopt",
- * "crl-pardon", "crl-import", "orphan"; "checkpoint", "publish", "receipt", "accept-loss", "reconcile";
- * refused: "request", "sign", "guard". */
+ * reason), "incident" (revoked). Others: "plan", "key", "activate", "retire", "init"; "crl-reserve", "crl",
+ * "crl-adopt", "crl-pardon", "crl-import", "orphan"; "checkpoint", "publish", "receipt", "accept-loss",
+ * "reconcile"; refused: "request", "sign", "guard". */
 struct audit_act {
     const char *act;
     const char *outcome; /* "done", "found", "refused" */

@@ -10,6 +10,7 @@
 #include "src/base/file.h"
 #include "src/base/random.h"
 #include "src/base/time.h"
+#include "src/pki/crl.h"
 #include "src/pki/openssl.h"
 
 #define LOCK_WAIT 30000 /* ms */
@@ -117,6 +118,15 @@ static bool is_missing(int r)
     return r == PC_EREFUSED && strcmp(pc_error_name(), "key-missing") == 0;
 }
 
+/* A key is not replaced unasked: that would be a way to have forgotten what it vouched for. */
+static int refuse_lost(const struct ca *ca, const char *sha256)
+{
+    return pc_refuse("key-missing",
+                     "token '%s' does not hold the key %s that was certified; plantca reconcile "
+                     "--accept-loss goes on with a new one",
+                     ca->token_info.label, sha256);
+}
+
 /* The pair of the plan: found, or made. Half a pair that an interrupted run left is removed, for nothing can
  * have been signed with it. */
 static int find_or_make(struct ca *ca, const struct ledger_key *plan, struct hsm_key **ret)
@@ -128,8 +138,7 @@ static int find_or_make(struct ca *ca, const struct ledger_key *plan, struct hsm
     if (is_missing(r)) {
         r = certificate_row(ca, &row);
         if (r == 0 && row.state == LEDGER_CURRENT && row.id)
-            return pc_refuse("key-missing", "token %s does not hold the audit key %s that was certified",
-                             ca->token_info.label, row.record.key_sha256);
+            return refuse_lost(ca, row.record.key_sha256);
         if (r == 0)
             r = hsm_key_destroy(ca->token, &plan->key_id);
         if (is_missing(r))
@@ -236,31 +245,42 @@ static int judge_certificate(struct ca *ca, const struct ledger_key *record, boo
     return 0;
 }
 
-static int retire(struct ca *ca, const struct ledger_key *record)
+/* Inside a transaction. `why` may be NULL. */
+static int retire(struct ca *ca, const struct ledger_key *record, const char *why)
 {
-    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    int r = ca_begin(ca, &open);
-    if (r == 0)
-        r = ca->ledger->ops->key_retire(ca->ledger, record->id);
-    if (r == 0)
-        r = ca_audit(ca, &(struct audit_act){.act = "retire",
-                                             .outcome = "done",
-                                             .profile = pki_profile_audit.name,
-                                             .subject = AUDIT_KEY_LABEL,
-                                             .key_sha256 = record->sha256});
-    return r < 0 ? r : ca_commit(ca, &open);
+    int r = ca->ledger->ops->key_retire(ca->ledger, record->id);
+    if (r < 0)
+        return r;
+    return ca_audit(ca, &(struct audit_act){.act = "retire",
+                                            .outcome = "done",
+                                            .profile = pki_profile_audit.name,
+                                            .subject = AUDIT_KEY_LABEL,
+                                            .key_sha256 = record->sha256,
+                                            .note = why});
 }
 
 /* One whose certificate was revoked has had its day: the next one is made. */
 static int retire_revoked(struct ca *ca, struct ledger_key *record)
 {
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     bool good = true;
     int r = judge_certificate(ca, record, &good);
     if (r < 0 || good)
         return r;
-    r = retire(ca, record);
+    r = ca_begin(ca, &open);
+    if (r == 0)
+        r = retire(ca, record, NULL);
+    if (r == 0)
+        r = ca_commit(ca, &open);
     *record = (struct ledger_key){0};
     return r;
+}
+
+/* The key that is in use, out of the token. */
+static int find_active(struct ca *ca, const struct ledger_key *record, struct hsm_key **ret)
+{
+    int r = hsm_key_find(ca->token, &record->key_id, ret);
+    return is_missing(r) ? refuse_lost(ca, record->sha256) : r;
 }
 
 /* Alone: two that start at once make one key. */
@@ -275,7 +295,7 @@ static int make(struct ca *ca, struct ledger_key *record, struct hsm_key **ret)
     if (r == 0 && record->id == 0)
         r = write_plan(ca, record);
     if (r == 0)
-        r = is_active(record) ? hsm_key_find(ca->token, &record->key_id, ret) : find_or_make(ca, record, ret);
+        r = is_active(record) ? find_active(ca, record, ret) : find_or_make(ca, record, ret);
     if (r < 0 || is_active(record))
         return r;
     r = certify(ca, *ret, &record->certificate, record->sha256);
@@ -308,8 +328,7 @@ int audit_key_ensure(struct ca *ca)
     if (r == 0)
         r = judge_certificate(ca, &record, &good);
     if (r == 0)
-        r = is_active(&record) && good ? hsm_key_find(ca->token, &record.key_id, &key)
-                                       : make(ca, &record, &key);
+        r = is_active(&record) && good ? find_active(ca, &record, &key) : make(ca, &record, &key);
     if (r < 0)
         return pc_error_code() == PC_EREFUSED ? pc_fail_in("audit key") : r;
     r = hsm_key_check(key, NULL);
@@ -319,5 +338,36 @@ int audit_key_ensure(struct ca *ca)
         r = load_certificate(ca, &record, key);
     if (r == 0)
         ca->audit_key = pc_steal(key);
+    return r;
+}
+
+int audit_key_retire_lost(struct ca *ca, const char *why, bool *ret_retired)
+{
+    struct hsm_key *key PC_CLEANUP(hsm_key_free_ref) = NULL;
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    struct ledger_certificate row;
+    struct ledger_key record;
+    pc_autoclose int lock = -1;
+    *ret_retired = false;
+    int r = audit_lock(ca, &lock);
+    if (r == 0)
+        r = audit_key_on_record(ca, &record);
+    if (r == 0)
+        r = certificate_row(ca, &row);
+    /* One that was never certified is made anew from its plan. */
+    if (r < 0 || record.id == 0 || row.id == 0 || row.state != LEDGER_CURRENT)
+        return r;
+    r = hsm_key_find(ca->token, &record.key_id, &key);
+    if (!is_missing(r))
+        return r;
+    memcpy(record.sha256, row.record.key_sha256, sizeof record.sha256);
+    r = ca_begin(ca, &open);
+    if (r == 0)
+        r = retire(ca, &record, why);
+    if (r == 0)
+        r = issuance_revoke(ca, &row, CRL_REASON_CESSATION_OF_OPERATION, 0);
+    if (r == 0)
+        r = ca_commit(ca, &open);
+    *ret_retired = r == 0;
     return r;
 }

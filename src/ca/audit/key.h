@@ -13,6 +13,11 @@
  * as the CA's; where it was revoked, key and certificate are followed by others. Fine when called again. */
 int audit_key_ensure(struct ca *ca);
 
+/* Where the token no longer holds the key that was certified: it is retired, and its certificate revoked
+ * (cessationOfOperation); the next audit_key_ensure makes another. `why` goes on record. Needs ca_signing_key
+ * before it. */
+int audit_key_retire_lost(struct ca *ca, const char *why, bool *ret_retired);
+
 /* Signs a file (of any length; read piece by piece) with the audit key: detached CMS (RFC 5652) as DER, the
  * audit certificate in it, time now. audit_key_ensure is called by it. Errors of hsm_key_work. */
 int audit_sign_file(struct ca *ca, const char *path, struct pc_bytes *ret_cms);

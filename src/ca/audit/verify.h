@@ -9,6 +9,7 @@
 struct mark {
     struct checkpoint_statement said;
     char sha256[PKI_FINGERPRINT_TEXT]; /* of the statement */
+    char signer[PKI_FINGERPRINT_TEXT]; /* the audit key */
     const char *from;                  /* "checkpoint" on record, or "head" from outside */
     bool met, recorded;                /* the row is there; an audit row tells of it */
 };
@@ -40,6 +41,7 @@ struct verification {
     struct list marks;   /* struct mark */
     struct list crls;    /* struct told_crl, as the chain gives them */
     struct list serials; /* struct told_serial, sorted */
+    struct list retired; /* PKI_FINGERPRINT_TEXT: audit keys, as the chain gives their end */
     size_t about;        /* audit rows that name a ledger row */
     size_t met;          /* of these, how many were met at their row */
     X509_CRL *last;      /* the last CRL on record, or NULL; owned */

@@ -27,8 +27,8 @@ static bool is_audit_certificate(X509 *certificate)
 }
 
 /* The certificate must be on record as it is: whoever can use our key behind the ledger's back makes others.
- * And it vouches for nothing after it was revoked. */
-static int judge_signer(const struct verification *v, X509 *signer, int64_t at)
+ */
+static int judge_signer(const struct verification *v, X509 *signer)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
     struct pki_serial serial;
@@ -45,8 +45,6 @@ static int judge_signer(const struct verification *v, X509 *signer, int64_t at)
         return r;
     if (rows.count == 0 || strcmp(rows.rows[0].record.certificate_sha256, sha256) != 0)
         return pc_refuse("cms-signer", "signed by a certificate (serial %s) that is not on record", text);
-    if (rows.rows[0].state == LEDGER_REVOKED && at > rows.rows[0].record.revoked_at)
-        return pc_refuse("cms-signer", "signed when its certificate (serial %s) was revoked already", text);
     return 0;
 }
 
@@ -67,9 +65,11 @@ static int judge(struct verification *v, const char *from, const char *what, con
     if (r == 0 && !is_audit_certificate(signer))
         r = pc_refuse("cms-signer", "signed by a certificate that is no audit key's");
     if (r == 0)
+        r = pki_key_fingerprint(X509_get0_pubkey(signer), mark.signer);
+    if (r == 0)
         r = checkpoint_statement_parse(json, &mark.said);
     if (r == 0)
-        r = judge_signer(v, signer, mark.said.time);
+        r = judge_signer(v, signer);
     if (r == 0 && strcmp(mark.said.ca, ca) != 0)
         r = pc_refuse("checkpoint-ca", "it vouches for another CA (certificate %s)", mark.said.ca);
     if (r == PC_EREFUSED) {

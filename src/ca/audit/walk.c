@@ -48,6 +48,24 @@ static int keep_crl(struct verification *v, const struct audit_line *line)
     return list_add(&v->crls, &crl, sizeof crl);
 }
 
+static bool is_retired(const struct verification *v, const char *key_sha256)
+{
+    const char(*keys)[PKI_FINGERPRINT_TEXT] = v->retired.rows;
+    for (size_t i = 0; i < v->retired.count; i++)
+        if (strcmp(keys[i], key_sha256) == 0)
+            return true;
+    return false;
+}
+
+/* From its end on a key vouches for nothing. What counts is the place in the chain: clocks go back. */
+static int keep_retired(struct verification *v, const struct audit_line *line)
+{
+    bool ends = strcmp(line->act, "retire") == 0 || strcmp(line->act, "revoke") == 0;
+    if (!ends || strcmp(line->profile, pki_profile_audit.name) != 0)
+        return 0;
+    return list_add(&v->retired, line->key_sha256, sizeof line->key_sha256);
+}
+
 static void keep_checkpoint(struct verification *v, const struct audit_line *line)
 {
     struct mark *marks = v->marks.rows;
@@ -57,6 +75,11 @@ static void keep_checkpoint(struct verification *v, const struct audit_line *lin
     for (size_t i = 0; i < v->marks.count; i++)
         if (strcmp(marks[i].sha256, line->checkpoint_sha256) == 0) {
             marks[i].recorded = true;
+            if (is_retired(v, marks[i].signer))
+                verify_fault(
+                    v, "cms-signer",
+                    "audit row %lld: a %s is signed by the audit key %s, whose end was recorded before",
+                    (long long)line->seq, marks[i].from, marks[i].signer);
             found = found || strcmp(marks[i].from, "checkpoint") == 0;
         }
     if (!found)
@@ -83,7 +106,8 @@ static int keep(struct verification *v, const struct ledger_audit *row, const st
         if (v->report.rows_since == 0)
             v->report.rows_since = line->time;
     }
-    return keep_crl(v, line);
+    int r = keep_retired(v, line);
+    return r < 0 ? r : keep_crl(v, line);
 }
 
 static int walk_row(void *context, const struct ledger_audit *row)

@@ -209,11 +209,19 @@ int db_facts(struct ledger *ledger, const char *subject, const char *profile, co
     return r < 0 ? r : tell_rows(db, loan.statement, row, context);
 }
 
-/* Certificates in one state, told by an index alone; CA certificates are not among them. */
+/* What is not of the fleet: CA certificates, and those that we issue to ourselves. Found by their subjects,
+ * which no plant can have; the profile has no index. */
+#define OF_OURSELVES(condition)                                                                              \
+    "SELECT state, not_after FROM certificate WHERE"                                                         \
+    " subject IN ('plantca-audit', 'plantca-probe', 'plantca-canary') AND profile IN ('audit', 'probe')"     \
+    " AND " condition
+#define OWN                                                                                                  \
+    "own AS MATERIALIZED (SELECT c.state, c.not_after FROM issuer JOIN certificate c ON c.id = certificate"  \
+    " UNION ALL " OF_OURSELVES(DB_CURRENT) " UNION ALL " OF_OURSELVES(DB_PAST) ") "
+/* Certificates in one state, told by an index alone. */
 #define COUNT(condition)                                                                                     \
     "(SELECT count(*) FROM certificate WHERE " condition " AND " DB_FINISHED ")"                             \
-    " - (SELECT count(*) FROM issuer JOIN certificate ON certificate.id = issuer.certificate"                \
-    "    WHERE certificate." condition ")"
+    " - (SELECT count(*) FROM own WHERE " condition ")"
 #define COUNT_VALID(state) COUNT("state = '" state "' AND not_after >= ?1")
 #define VALID COUNT_VALID("current") " + " COUNT_VALID("superseded") " + " COUNT_VALID("foreign")
 #define EXPIRING COUNT("state = 'current' AND not_after BETWEEN ?1 AND ?2")
@@ -226,8 +234,9 @@ int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct le
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
     static const char text[] = DB_CHAINS
-        "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
-                                             ", " COUNT("state = 'foreign'") ", " UNFINISHED ", " AUDIT_ROWS;
+        ", " OWN "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
+                                                      ", " COUNT("state = 'foreign'") ", " UNFINISHED
+                                                                                      ", " AUDIT_ROWS;
     int r = db_prepare(db, text, &s, "ii", now, now + renew_window);
     if (r == 0)
         r = db_step(db, s);

@@ -21,13 +21,15 @@ static void set_json(struct cmd *cmd, const struct ca_health *health)
             cmd_json_time(health->crl_this_update), "crl_next_update", cmd_json_time(health->crl_next_update),
             "crl_entries", (json_int_t)health->crl_entries, "issuance_horizon",
             cmd_json_time(health->issuance_horizon));
-    cmd_set(cmd, "{s:o,s:{s:I,s:s,s:b,s:I,s:I,s:o},s:{s:I,s:b},s:{s:i,s:o}}", "crl_renew_at",
-            cmd_json_time(health->crl_renew_at), "audit", "rows", (json_int_t)health->audit_rows, "head",
-            health->audit_head, "sound", health->audit_sound, "verified_from", (json_int_t)health->audit_from,
-            "checkpoint_row", (json_int_t)health->checkpoint_seq, "checkpoint_at",
-            health->checkpoint_at != 0 ? cmd_json_time(health->checkpoint_at) : json_null(), "ledger_health",
-            "checked", (json_int_t)health->ledger_checked, "sound", health->ledger_sound, "token_health",
-            "code", -health->token_error, "message", cmd_json_text(health->token_text));
+    cmd_set(cmd, "{s:o,s:I,s:{s:I,s:s,s:b,s:I,s:I,s:o,s:I,s:b},s:{s:I,s:b},s:{s:i,s:o}}", "crl_renew_at",
+            cmd_json_time(health->crl_renew_at), "to_reconcile", (json_int_t)health->to_reconcile, "audit",
+            "rows", (json_int_t)health->audit_rows, "head", health->audit_head, "sound", health->audit_sound,
+            "verified_from", (json_int_t)health->audit_from, "checkpoint_row",
+            (json_int_t)health->checkpoint_seq, "checkpoint_at",
+            health->checkpoint_at != 0 ? cmd_json_time(health->checkpoint_at) : json_null(), "rows_after",
+            (json_int_t)health->rows_after, "unshipped", health->unshipped, "ledger_health", "checked",
+            (json_int_t)health->ledger_checked, "sound", health->ledger_sound, "token_health", "code",
+            -health->token_error, "message", cmd_json_text(health->token_text));
 }
 
 static void say_all(const struct cmd *cmd, const struct ca_health *health)
@@ -53,7 +55,8 @@ static void say_all(const struct cmd *cmd, const struct ca_health *health)
     cmd_field(cmd, "Audit log", "%zu rows, chain %s from row %lld on", health->audit_rows,
               health->audit_sound ? "sound" : "BROKEN", (long long)health->audit_from);
     if (health->checkpoint_at != 0)
-        cmd_field(cmd, "Checkpoint", "of row %lld, %s", (long long)health->checkpoint_seq, checkpoint);
+        cmd_field(cmd, "Checkpoint", "of row %lld, %s; %lld rows since", (long long)health->checkpoint_seq,
+                  checkpoint, (long long)health->rows_after);
 }
 
 static void warn_all(struct cmd *cmd, const struct ca_health *health, int64_t now)
@@ -63,9 +66,16 @@ static void warn_all(struct cmd *cmd, const struct ca_health *health, int64_t no
                  (long long)((health->crl_next_update - now) / 3600));
     if (health->issuance_horizon < now)
         cmd_warn(cmd, "device certificates are cut short by the end of the CA; plan a new generation");
-    if (health->unfinished > 0)
-        cmd_warn(cmd, "%zu issuances were begun and not finished; plantca reconcile sees to them",
-                 health->unfinished);
+    if (health->to_reconcile > 0)
+        cmd_warn(cmd, "%zu %s left undone; plantca reconcile sees to %s", health->to_reconcile,
+                 health->to_reconcile == 1 ? "thing was" : "things were",
+                 health->to_reconcile == 1 ? "it" : "them");
+    if (health->checkpoint_at == 0)
+        cmd_warn(cmd, "no checkpoint vouches for the audit log");
+    if (health->unshipped)
+        cmd_warn(cmd,
+                 "the last checkpoint was not handed over ([audit] ship); plantca audit checkpoint tries "
+                 "again");
     if (health->ca.token.pin_count_low)
         cmd_warn(cmd, "a wrong PIN was given to the token since the last login");
 }
@@ -78,6 +88,8 @@ static int judge(const struct ca_health *health, int64_t now)
         return pc_refuse(
             "ledger-broken",
             "a certificate on record is not the one whose hash is on record: restore the ledger");
+    if (health->record_error != 0)
+        return pc_refuse("ca-half", "%s", health->record_text);
     if (health->ca.not_after < now)
         return pc_refuse("ca-expired", "the CA certificate has expired");
     if (health->crl_next_update <= now)
