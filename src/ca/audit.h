@@ -42,8 +42,8 @@ struct ca_verify_report {
 };
 /* Reads everything on record: the chain, each checkpoint, each certificate's story in the chain against its
  * row, each certificate and CRL, and holds it against the witnesses. Neither token nor PIN; nothing is
- * written. Faults are a verdict (report, 0), not an error. Memory does not grow with the ledger, but for 100
- * bytes a checkpoint, a CRL, and a row of schema 1. */
+ * written. Faults are a verdict (report, 0), not an error. Memory does not grow with the ledger, but for 400
+ * bytes a checkpoint and a CRL. */
 int ca_audit_verify(struct ca *ca, const struct ca_verify_options *options, struct ca_verify_report *ret);
 
 #endif

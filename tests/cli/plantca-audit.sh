@@ -176,6 +176,19 @@ broken revocation-lost "what it lists is missed"
 expect 5 "or by a head" audit verify --json --state "$WORK/old" -c alone.conf --head later
 broken audit-truncated "that was handed over"
 
+# A ledger of the first version: nothing vouches for its log but the log itself, and it is not migrated by who looks.
+mkdir first
+sqlite3 first/ledger.db <"$PC_SOURCE/tests/data/ledger-v1.sql"
+check "a ledger of version 1" audit verify --json --state "$WORK/first" -c alone.conf
+json "is sound" 'd["sound"] and d["rows"] == 31 and d["certificates"] == 9 and d["crls"] == 4'
+json "as far as can be known" 'd["checkpoints"] == 0 and any("31 audit rows" in u for u in d["unknown"])'
+same "$(sqlite3 first/ledger.db 'PRAGMA user_version')" 1 "and stays what it is"
+cp -a first second
+sqlite3 second/ledger.db "DROP TRIGGER audit_fixed; UPDATE audit SET line = replace(line, 'keyCompromise', 'superseded')" \
+    "DROP TRIGGER certificate_final; UPDATE certificate SET reason = 4 WHERE state = 'revoked'"
+expect 5 "an edit" audit verify --json --state "$WORK/second" -c alone.conf
+broken audit-chain "is found there, too"
+
 # The audit key's certificate is revoked.
 check "revoking it" "$PLANTCA" revoke -q --serial "$(sqlite3 state/ledger.db "SELECT lower(hex(serial)) FROM certificate WHERE profile = 'audit'")" \
     --reason keyCompromise

@@ -42,8 +42,6 @@ struct story {
     int64_t revoked; /* time of the row that says so, or 0 */
     int64_t until;
     char reason[32], tbs_sha256[PKI_FINGERPRINT_TEXT];
-    const char *want; /* "chain" of a row of schema 1 that is asked for, or NULL */
-    int64_t want_seq;
     bool found;
 };
 
@@ -105,41 +103,16 @@ static int read_line(void *context, const struct ledger_audit *row)
 {
     struct story *s = context;
     struct audit_line line;
-    if (s->want && (strcmp(s->want, row->chain) != 0 || row->seq != s->want_seq))
-        return s->want_seq < row->seq; /* past it in the last chain */
-    s->v->met += s->want == NULL;
+    s->v->met++;
     s->found = true;
     if (audit_line_read(row->line, &line) < 0) /* told of with the chain */
-        return s->want != NULL;
+        return 0;
     s->last = row->seq;
     if (strcmp(line.outcome, "done") == 0) {
         step(s, &line);
         compare(s, &line);
     }
-    return s->want != NULL;
-}
-
-/* Rows of schema 1 name no ledger row: they are found by the serial. */
-static int read_old(struct story *s)
-{
-    const struct told_serial *rows = s->v->serials.rows;
-    size_t low = 0, high = s->v->serials.count;
-    int r = 0;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(rows[middle].serial, s->row->record.serial) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (size_t i = low;
-         r >= 0 && i < s->v->serials.count && strcmp(rows[i].serial, s->row->record.serial) == 0; i++) {
-        s->want = rows[i].chain;
-        s->want_seq = rows[i].seq;
-        r = s->v->ca->ledger->ops->audit_each(s->v->ca->ledger, rows[i].seq, read_line, s);
-    }
-    s->want = NULL;
-    return r < 0 ? r : 0;
+    return 0;
 }
 
 /* The dates and the reason of a revocation, the end of an overlap. */
@@ -204,9 +177,7 @@ static int verify_row(void *context, const struct ledger_certificate *row)
     struct verification *v = context;
     struct story s = {.v = v, .row = row, .state = NOTHING};
     v->report.certificates++;
-    int r = v->serials.count ? read_old(&s) : 0;
-    if (r == 0)
-        r = v->ca->ledger->ops->audit_of(v->ca->ledger, row->id, read_line, &s);
+    int r = v->ca->ledger->ops->audit_of(v->ca->ledger, row->id, read_line, &s);
     if (r < 0)
         return r;
     if (!s.found)

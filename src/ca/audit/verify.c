@@ -30,7 +30,6 @@ static void verification_clear(struct verification *v)
 {
     free(v->marks.rows);
     free(v->crls.rows);
-    free(v->serials.rows);
     free(v->retired.rows);
     X509_CRL_free(v->last);
 }

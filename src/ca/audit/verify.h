@@ -14,17 +14,12 @@ struct mark {
     bool met, recorded;                /* the row is there; an audit row tells of it */
 };
 
-/* What the chain says of a CRL, and of rows of schema 1, which name their certificate by its serial only. */
+/* What the chain says of a CRL. */
 struct told_crl {
     uint64_t number;
     int64_t seq;
     bool issued;
     char sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT];
-};
-struct told_serial {
-    char serial[PKI_SERIAL_TEXT];
-    char chain[33];
-    int64_t seq;
 };
 
 /* An array that grows. */
@@ -40,7 +35,6 @@ struct verification {
     struct ca_verify_report report;
     struct list marks;   /* struct mark */
     struct list crls;    /* struct told_crl, as the chain gives them */
-    struct list serials; /* struct told_serial, sorted */
     struct list retired; /* PKI_FINGERPRINT_TEXT: audit keys, as the chain gives their end */
     size_t about;        /* audit rows that name a ledger row */
     size_t met;          /* of these, how many were met at their row */

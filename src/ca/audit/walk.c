@@ -31,7 +31,8 @@ static const char *fault_of(const struct walk *w, const struct ledger_audit *row
         return "its line belongs elsewhere in the chain";
     if (strcmp(line->previous, w->previous) != 0)
         return "it does not follow from the row before it";
-    if (line->row != row->certificate)
+    /* Lines of schema 1 name a serial number only, by which a migration has filed them. */
+    if (line->schema > 1 ? line->row != row->certificate : row->certificate && !*line->serial)
         return "it is filed under another certificate than its line tells of";
     return NULL;
 }
@@ -90,14 +91,6 @@ static void keep_checkpoint(struct verification *v, const struct audit_line *lin
 
 static int keep(struct verification *v, const struct ledger_audit *row, const struct audit_line *line)
 {
-    if (line->schema == 1 && *line->serial) {
-        struct told_serial told = {.seq = row->seq};
-        memcpy(told.serial, line->serial, sizeof told.serial);
-        memcpy(told.chain, row->chain, sizeof told.chain);
-        int r = list_add(&v->serials, &told, sizeof told);
-        if (r < 0)
-            return r;
-    }
     v->audit_certificates += strcmp(line->act, "activate") == 0;
     v->about += row->certificate != 0;
     keep_checkpoint(v, line);
@@ -132,13 +125,6 @@ static int walk_row(void *context, const struct ledger_audit *row)
     return read ? keep(w->v, row, &line) : 0;
 }
 
-static int by_serial(const void *a, const void *b)
-{
-    const struct told_serial *x = a, *y = b;
-    int order = strcmp(x->serial, y->serial);
-    return order ? order : x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
 int verify_chain(struct verification *v)
 {
     struct walk walk = {.v = v};
@@ -148,7 +134,5 @@ int verify_chain(struct verification *v)
         return r;
     memcpy(walk.own, head.chain, sizeof walk.own);
     r = v->ca->ledger->ops->audit_each(v->ca->ledger, 1, walk_row, &walk);
-    if (r == 0 && v->serials.count)
-        qsort(v->serials.rows, v->serials.count, sizeof(struct told_serial), by_serial);
     return r;
 }
