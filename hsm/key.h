@@ -68,6 +68,11 @@ int hsm_key_equals(struct hsm_key *key, const EVP_PKEY *expected);
  * once. */
 int hsm_key_sign(struct hsm_key *key, const EVP_MD *digest, const struct pc_bytes *data,
                  struct pc_bytes *ret_signature);
+/* The same over several, each by one C_Sign and within the limit, with one change of threads for all. After
+ * an error the first `ret_done` signatures are there, and the one behind them failed. */
+#define HSM_SIGN_MAX 16
+int hsm_key_sign_each(struct hsm_key *key, const EVP_MD *digest, const struct pc_bytes *const *data,
+                      size_t count, struct pc_bytes *ret_signatures, size_t *ret_done);
 /* hsm_key_sign as X.509's signer; borrows the key. */
 struct pki_signer hsm_key_pki_signer(struct hsm_key *key);
 /* Anything else that signs with the key, through OpenSSL (CMS): `work` runs under the same limit, on a thread

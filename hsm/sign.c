@@ -1,5 +1,6 @@
 /* Signatures by a key in a token, within the token's time limit. */
 #include <assert.h>
+#include <stddef.h>
 
 #include <openssl/evp.h>
 
@@ -17,9 +18,12 @@ PC_DEFINE_CLEANUP(EVP_PKEY_CTX, EVP_PKEY_CTX_free);
 struct sign_arguments {
     struct hsm_key *key;
     const EVP_MD *digest;
-    unsigned hash_len;
-    size_t len;
-    unsigned char hash[EVP_MAX_MD_SIZE], signature[SIGNATURE_MAX];
+    size_t count, done;
+    struct {
+        unsigned hash_len;
+        size_t len;
+        unsigned char hash[EVP_MAX_MD_SIZE], signature[SIGNATURE_MAX];
+    } each[HSM_SIGN_MAX];
 };
 static_assert(sizeof(struct sign_arguments) <= HSM_ARGUMENTS_MAX, "fits a worker's letter box");
 
@@ -27,22 +31,47 @@ static int sign_on_worker(void *arguments)
 {
     struct sign_arguments *a = arguments;
     PC_CLEANUP(EVP_PKEY_CTX_free_ref) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(a->key->signer, NULL);
-    a->len = sizeof a->signature;
-    if (!context || EVP_PKEY_sign_init(context) != 1 ||
-        EVP_PKEY_CTX_set_signature_md(context, a->digest) != 1 ||
-        EVP_PKEY_sign(context, a->signature, &a->len, a->hash, a->hash_len) != 1)
-        return hsm_signer_fail("token '%s': it does not sign", a->key->token->info.label);
-    return 0;
+    bool good =
+        context && EVP_PKEY_sign_init(context) == 1 && EVP_PKEY_CTX_set_signature_md(context, a->digest) == 1;
+    for (; good && a->done < a->count; a->done += good) {
+        hsm_step();
+        a->each[a->done].len = SIGNATURE_MAX;
+        good = EVP_PKEY_sign(context, a->each[a->done].signature, &a->each[a->done].len,
+                             a->each[a->done].hash, a->each[a->done].hash_len) == 1;
+    }
+    return good ? 0 : hsm_signer_fail("token '%s': it does not sign", a->key->token->info.label);
+}
+
+int hsm_key_sign_each(struct hsm_key *key, const EVP_MD *digest, const struct pc_bytes *const *data,
+                      size_t count, struct pc_bytes *ret_signatures, size_t *ret_done)
+{
+    struct sign_arguments a;
+    *ret_done = 0;
+    if (count > HSM_SIGN_MAX)
+        return pc_fail(PC_EFAIL, "more than %d signatures at once", HSM_SIGN_MAX);
+    a.key = key;
+    a.digest = digest;
+    a.count = count;
+    a.done = 0;
+    for (size_t i = 0; i < count; i++)
+        if (EVP_Digest(data[i]->data, data[i]->len, a.each[i].hash, &a.each[i].hash_len, digest, NULL) != 1)
+            return pc_fail_openssl(PC_EFAIL, "hashing what is to be signed");
+    int r = hsm_run(key->token->workers, "a signature", sign_on_worker, &a,
+                    offsetof(struct sign_arguments, each) + count * sizeof a.each[0]);
+    for (; *ret_done < a.done; ++*ret_done) {
+        int copied =
+            pc_bytes_copy(a.each[*ret_done].signature, a.each[*ret_done].len, &ret_signatures[*ret_done]);
+        if (copied < 0)
+            return copied;
+    }
+    return r;
 }
 
 int hsm_key_sign(struct hsm_key *key, const EVP_MD *digest, const struct pc_bytes *data,
                  struct pc_bytes *ret_signature)
 {
-    struct sign_arguments a = {.key = key, .digest = digest};
-    if (EVP_Digest(data->data, data->len, a.hash, &a.hash_len, digest, NULL) != 1)
-        return pc_fail_openssl(PC_EFAIL, "hashing what is to be signed");
-    int r = hsm_run(key->token->workers, "a signature", sign_on_worker, &a, sizeof a);
-    return r < 0 ? r : pc_bytes_copy(a.signature, a.len, ret_signature);
+    size_t done;
+    return hsm_key_sign_each(key, digest, &data, 1, ret_signature, &done);
 }
 
 static int sign_with(void *context, const EVP_MD *digest, const struct pc_bytes *data, struct pc_bytes *ret)

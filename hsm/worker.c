@@ -21,6 +21,7 @@ struct worker {
     pthread_t thread;
     sem_t go, done;
     _Atomic(enum state) state;
+    _Atomic(int64_t) since;      /* when its step began: ms, monotonic */
     int (*run)(void *arguments); /* NULL: the thread is to end */
     _Alignas(max_align_t) unsigned char arguments[HSM_ARGUMENTS_MAX];
     int result;
@@ -38,12 +39,25 @@ struct hsm_workers {
     atomic_bool hangs;
 };
 
-static _Thread_local bool on_worker;
+static _Thread_local struct worker *on_worker; /* this thread's own */
+
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void hsm_step(void)
+{
+    if (on_worker)
+        atomic_store(&on_worker->since, clock_ms());
+}
 
 static void *work(void *argument)
 {
     struct worker *worker = argument;
-    on_worker = true;
+    on_worker = worker;
     for (;;) {
         while (sem_wait(&worker->go) != 0)
             ;
@@ -103,6 +117,8 @@ static int start_thread(struct worker *worker)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&worker->thread, NULL, work, worker);
+    if (error == 0)
+        (void)pthread_setname_np(worker->thread, "token");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -155,13 +171,14 @@ static void give_back(struct hsm_workers *workers, struct worker *worker)
 /* False when the time is over and it has still not come back. */
 static bool wait_for(struct worker *worker, int64_t timeout)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += (time_t)timeout;
+    int64_t until;
     int r;
-    do
+    do {
+        until = atomic_load(&worker->since) + timeout * 1000;
+        const struct timespec end = {.tv_sec = (time_t)(until / 1000),
+                                     .tv_nsec = (long)(until % 1000) * 1000000};
         r = timeout > 0 ? sem_clockwait(&worker->done, CLOCK_MONOTONIC, &end) : sem_wait(&worker->done);
-    while (r != 0 && errno == EINTR);
+    } while (r != 0 && (errno == EINTR || atomic_load(&worker->since) + timeout * 1000 > until));
     if (r == 0)
         return atomic_load(&worker->state) == DONE;
     enum state running = RUNNING;
@@ -188,6 +205,7 @@ static int run_within(struct hsm_workers *workers, int64_t timeout, const char *
         return r;
     worker->run = run;
     memcpy(worker->arguments, arguments, size);
+    atomic_store(&worker->since, clock_ms());
     atomic_store(&worker->state, RUNNING);
     sem_post(&worker->go);
     if (!wait_for(worker, timeout)) {

@@ -24,9 +24,11 @@ PC_DEFINE_CLEANUP(struct hsm_workers, hsm_workers_free);
  * PC_EUNREACH "token-timeout" when it has not come back in time (`what` says of what in the text: "the
  * login"), and from then on at once whatever is asked. It may come back later all the same: so whatever the
  * arguments point to must then be neither freed nor used any more. */
-#define HSM_ARGUMENTS_MAX 2048
+#define HSM_ARGUMENTS_MAX (20 * 1024)
 int hsm_run(struct hsm_workers *workers, const char *what, int (*run)(void *arguments), void *arguments,
             size_t size);
+/* What runs on one of these threads and has several steps says so between them: the limit is each one's. */
+void hsm_step(void);
 /* The same without the limit: for what waits for a human, and for making keys. */
 int hsm_run_unlimited(struct hsm_workers *workers, const char *what, int (*run)(void *arguments),
                       void *arguments, size_t size);

@@ -21,34 +21,10 @@ static void facts_clear(struct facts *facts)
     ledger_rows_clear(&facts->rows);
 }
 
-/* Adds the rows that are not there yet. */
-static int merge(struct ledger_rows *into, const struct ledger_rows *more)
-{
-    struct ledger_certificate *grown = reallocarray(into->rows, into->count + more->count + 1, sizeof *grown);
-    if (!grown)
-        return pc_fail(PC_EFAIL, "out of memory");
-    into->rows = grown;
-    for (size_t i = 0; i < more->count; i++) {
-        size_t j = 0;
-        while (j < into->count && into->rows[j].id != more->rows[i].id)
-            j++;
-        if (j == into->count)
-            into->rows[into->count++] = more->rows[i];
-    }
-    return 0;
-}
-
 static int read_facts(struct ca *ca, const struct identity_request *request, struct facts *ret)
 {
     struct facts PC_CLEANUP(facts_clear) facts = {0};
-    struct ledger_rows PC_CLEANUP(ledger_rows_clear) of_key = {0};
-    const struct ledger_query by_subject = {.subject = request->subject, .profile = request->profile};
-    const struct ledger_query by_key = {.key_sha256 = request->key_sha256};
-    int r = ledger_collect(ca->ledger, &by_subject, &facts.rows);
-    if (r == 0)
-        r = ledger_collect(ca->ledger, &by_key, &of_key);
-    if (r == 0)
-        r = merge(&facts.rows, &of_key);
+    int r = ledger_facts(ca->ledger, request->subject, request->profile, request->key_sha256, &facts.rows);
     if (r == 0)
         r = ca->ledger->ops->key_subject(ca->ledger, request->key_sha256, facts.key_subject);
     for (size_t i = 0; r == 0 && i < facts.rows.count; i++) {

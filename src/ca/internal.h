@@ -99,6 +99,12 @@ int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_
 /* Signs the recorded bytes and judges the outcome. Needs no ledger; several threads may sign at once, as long
  * as nobody touches ca->key. */
 int issuance_sign(struct ca *ca, struct issuance *issuance);
+/* The steps of it for several, at most HSM_SIGN_MAX: signatures over their recorded bytes, of which the first
+ * `ret_done` were made and the next one failed (with 0: none did, and the rest is for another call); */
+int issuance_sign_each(struct ca *ca, struct issuance *const *issuances, size_t count,
+                       struct pc_bytes *ret_signatures, size_t *ret_done);
+/* and what became of one: put together, verified, judged. */
+int issuance_seal(const struct ca *ca, struct issuance *issuance, const struct pc_bytes *signature);
 /* Inside a transaction: what was signed is issued, and its predecessor steps back. PC_EREFUSED
  * "identity-revoked", with nothing written, when the row was voided meanwhile. */
 int issuance_finish(struct ca *ca, const struct issuance *issuance);

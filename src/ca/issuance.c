@@ -233,9 +233,37 @@ static int retire(struct ca *ca, const struct issuance *issuance, const struct l
 
 int issuance_sign(struct ca *ca, struct issuance *issuance)
 {
+    const EVP_MD *digest;
+    pc_autobytes signature = {0};
+    int r = pki_tbs_digest(ca->public_key, &issuance->tbs, &digest);
+    if (r == 0)
+        r = hsm_key_sign(ca->key, digest, &issuance->tbs, &signature);
+    return r < 0 ? r : issuance_seal(ca, issuance, &signature);
+}
+
+int issuance_sign_each(struct ca *ca, struct issuance *const *issuances, size_t count,
+                       struct pc_bytes *ret_signatures, size_t *ret_done)
+{
+    const struct pc_bytes *tbs[HSM_SIGN_MAX];
+    const EVP_MD *digest = NULL;
+    *ret_done = 0;
+    for (size_t i = 0; i < count && i < HSM_SIGN_MAX; i++) {
+        tbs[i] = &issuances[i]->tbs;
+        int r = pki_tbs_digest(ca->public_key, tbs[i], &digest);
+        if (r < 0 && i == 0)
+            return r;
+        if (r < 0)
+            count = i; /* it will be the first of a later call */
+    }
+    return hsm_key_sign_each(ca->key, digest, tbs, count, ret_signatures, ret_done);
+}
+
+int issuance_seal(const struct ca *ca, struct issuance *issuance, const struct pc_bytes *signature)
+{
     pc_autobytes der = {0};
-    const struct pki_signer signer = hsm_key_pki_signer(ca->key);
-    int r = pki_tbs_sign(&signer, ca->public_key, &issuance->tbs, &der);
+    int r = pki_tbs_join(ca->public_key, &issuance->tbs, signature, &der);
+    if (r == 0 && !pki_tbs_is_in(&issuance->tbs, &der))
+        r = pc_fail(PC_EFAIL, "certificate does not hold the bytes on record");
     if (r == 0)
         r = pki_certificate_lint_der(&der, &issuance->plan);
     if (r == 0)

@@ -90,6 +90,19 @@ int ledger_collect(struct ledger *ledger, const struct ledger_query *query, stru
     return 0;
 }
 
+int ledger_facts(struct ledger *ledger, const char *subject, const char *profile, const char *key_sha256,
+                 struct ledger_rows *ret)
+{
+    struct collection c = {0};
+    int r = ledger->ops->facts(ledger, subject, profile, key_sha256, collect_row, &c);
+    if (r != 0) {
+        ledger_rows_clear(&c.rows);
+        return r;
+    }
+    *ret = c.rows;
+    return 0;
+}
+
 void ledger_rows_clear(struct ledger_rows *rows)
 {
     free(rows->rows);

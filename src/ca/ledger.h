@@ -275,6 +275,9 @@ struct ledger_rows {
     size_t count;
 };
 int ledger_collect(struct ledger *ledger, const struct ledger_query *query, struct ledger_rows *ret);
+/* The op's rows, kept. */
+int ledger_facts(struct ledger *ledger, const char *subject, const char *profile, const char *key_sha256,
+                 struct ledger_rows *ret);
 void ledger_rows_clear(struct ledger_rows *rows);
 /* The one row with that id; PC_EFAIL when it is not there. */
 int ledger_row_get(struct ledger *ledger, int64_t id, struct ledger_certificate *ret);

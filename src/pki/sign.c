@@ -134,12 +134,10 @@ static int assemble(const struct pc_bytes *tbs, const unsigned char *algorithm, 
     return 0;
 }
 
-int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const struct pc_bytes *tbs,
-                 struct pc_bytes *ret_der)
+int pki_tbs_digest(const EVP_PKEY *public_key, const struct pc_bytes *tbs, const EVP_MD **ret_digest)
 {
     const EVP_MD *digest = NULL;
     pki_autoder *algorithm = NULL;
-    pc_autobytes signature = {0};
     size_t algorithm_len = 0;
     int rc;
 
@@ -147,9 +145,42 @@ int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const st
     if (!rc)
         rc = check_inner_algorithm(tbs, algorithm, algorithm_len);
     if (!rc)
+        *ret_digest = digest;
+    return rc;
+}
+
+int pki_tbs_join(const EVP_PKEY *public_key, const struct pc_bytes *tbs, const struct pc_bytes *signature,
+                 struct pc_bytes *ret_der)
+{
+    const EVP_MD *digest;
+    pki_autoder *algorithm = NULL;
+    size_t algorithm_len = 0;
+    int rc;
+
+    rc = algorithm_der(public_key, &digest, &algorithm, &algorithm_len);
+    return rc ? rc : assemble(tbs, algorithm, algorithm_len, signature->data, signature->len, ret_der);
+}
+
+bool pki_tbs_is_in(const struct pc_bytes *tbs, const struct pc_bytes *der)
+{
+    const unsigned char *found;
+    size_t len;
+
+    return pki_signed_part(der, &found, &len) && len == tbs->len && memcmp(found, tbs->data, len) == 0;
+}
+
+int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const struct pc_bytes *tbs,
+                 struct pc_bytes *ret_der)
+{
+    const EVP_MD *digest = NULL;
+    pc_autobytes signature = {0};
+    int rc;
+
+    rc = pki_tbs_digest(public_key, tbs, &digest);
+    if (!rc)
         rc = signer->sign(signer->context, digest, tbs, &signature);
     if (!rc)
         rc = pki_signature_verify_bytes(public_key, digest, tbs->data, tbs->len, signature.data,
                                         signature.len);
-    return rc ? rc : assemble(tbs, algorithm, algorithm_len, signature.data, signature.len, ret_der);
+    return rc ? rc : pki_tbs_join(public_key, tbs, &signature, ret_der);
 }

@@ -26,4 +26,14 @@ struct pki_signer pki_signer_of(EVP_PKEY *key);
 int pki_tbs_sign(const struct pki_signer *signer, EVP_PKEY *public_key, const struct pc_bytes *tbs,
                  struct pc_bytes *ret_der);
 
+/* The steps of it, for who signs many at once. */
+
+/* The digest to sign `tbs` with; PC_EFAIL unless the algorithm inside is the key's. */
+int pki_tbs_digest(const EVP_PKEY *public_key, const struct pc_bytes *tbs, const EVP_MD **ret_digest);
+/* Puts the object together. Whether the signature verifies is left to pki_certificate_lint_der. */
+int pki_tbs_join(const EVP_PKEY *public_key, const struct pc_bytes *tbs, const struct pc_bytes *signature,
+                 struct pc_bytes *ret_der);
+/* Whether these to-be-signed bytes are what stands in the object. */
+bool pki_tbs_is_in(const struct pc_bytes *tbs, const struct pc_bytes *der);
+
 #endif

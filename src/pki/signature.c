@@ -18,8 +18,7 @@ int pki_signature_verify_bytes(EVP_PKEY *key, const EVP_MD *digest, const void *
     return 0;
 }
 
-/* The first element inside the SEQUENCE, with its header. */
-static bool signed_part(const struct pc_bytes *der, const unsigned char **ret, size_t *ret_len)
+bool pki_signed_part(const struct pc_bytes *der, const unsigned char **ret, size_t *ret_len)
 {
     const unsigned char *at = der->data, *start;
     long len;
@@ -46,7 +45,7 @@ int pki_signature_verify(EVP_PKEY *key, int algorithm, const struct pc_bytes *de
         return pc_fail(PC_EFAIL, "signature algorithm %s is not one of the key's", OBJ_nid2ln(algorithm));
     if (signature->flags & 0x07) /* bits that are not used */
         return pc_fail(PC_EFAIL, "the signature is not made of whole octets");
-    if (!signed_part(der, &data, &len))
+    if (!pki_signed_part(der, &data, &len))
         return pc_fail(PC_EFAIL, "what is signed cannot be found");
     return pki_signature_verify_bytes(key, EVP_get_digestbynid(digest), data, len,
                                       ASN1_STRING_get0_data(signature),

@@ -2,6 +2,8 @@
 #ifndef PKI_SIGNATURE_H
 #define PKI_SIGNATURE_H
 
+#include <stdbool.h>
+
 #include <openssl/asn1.h>
 #include <openssl/evp.h>
 
@@ -15,5 +17,9 @@ int pki_signature_verify_bytes(EVP_PKEY *key, const EVP_MD *digest, const void *
  * (NID), which must be one of this kind of key. PC_EFAIL. */
 int pki_signature_verify(EVP_PKEY *key, int algorithm, const struct pc_bytes *der,
                          const ASN1_BIT_STRING *signature);
+
+/* The first element inside the SEQUENCE `der`, with its header: what is signed. False when it cannot be
+ * found. */
+bool pki_signed_part(const struct pc_bytes *der, const unsigned char **ret, size_t *ret_len);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "src/pki/openssl.h"
 
+#define AT_ONCE 8       /* requests that a thread takes */
 #define CHAIN_MAX 65536 /* bytes of a file that stands in a chain's place */
 
 /* A link may lead anywhere tomorrow; a FIFO would hold the whole batch up. */
@@ -129,42 +130,61 @@ static void judge(const struct batch *b, struct item *item)
         item_fail(item, r);
 }
 
-/* The next item of the source, with the lock held; NULL when there is none, or the batch stops. */
-static struct item *next_item(struct batch *b)
+/* The next items of the source, with the lock held; none when there are none, or the batch stops. */
+static void take(struct batch *b, struct queue *ret)
 {
-    while (b->stop == BATCH_RUNS && !b->idle.first)
+    queue_init(ret);
+    while (b->stop == BATCH_RUNS && !b->exhausted && !b->idle.first)
         pthread_cond_wait(&b->judge, &b->lock);
-    if (b->stop != BATCH_RUNS || b->exhausted)
-        return NULL;
-    struct item *item = queue_pop(&b->idle);
-    int r = b->source->next(b->source, &item->entry);
-    if (r > 0) {
-        item->number = ++b->read;
-        return item;
+    while (b->stop == BATCH_RUNS && !b->exhausted && b->idle.first && ret->count < AT_ONCE) {
+        struct item *item = queue_pop(&b->idle);
+        int r = b->source->next(b->source, &item->entry);
+        if (r > 0) {
+            item->number = ++b->read;
+            queue_push(ret, item);
+            continue;
+        }
+        queue_push(&b->idle, item);
+        b->exhausted = true;
+        if (r < 0)
+            pipeline_break(b, r);
     }
-    b->exhausted = true;
-    if (r < 0)
-        pipeline_break(b, r);
-    queue_push(&b->idle, item);
-    return NULL;
 }
 
-void *judge_thread(void *batch)
+/* Refused before it comes to the ledger, and not even by a rule that is on record there. */
+static bool is_over(const struct item *item)
 {
-    struct batch *b = batch;
-    struct item *item;
-    pthread_mutex_lock(&b->lock);
-    while ((item = next_item(b))) {
-        pthread_mutex_unlock(&b->lock);
+    return item->failure.code && !item->refused_act;
+}
+
+static void judge_all(struct batch *b, struct queue *taken)
+{
+    for (struct item *item = taken->first; item; item = item->next) {
         if (item->entry.failure.code) {
             item->failure = item->entry.failure;
             item->outcome = CA_BATCH_REFUSED;
         } else {
             judge(b, item);
         }
+    }
+}
+
+void *judge_thread(void *batch)
+{
+    struct batch *b = batch;
+    struct queue taken;
+    pthread_mutex_lock(&b->lock);
+    for (take(b, &taken); taken.count > 0; take(b, &taken)) {
+        struct item *item;
+        pthread_mutex_unlock(&b->lock);
+        judge_all(b, &taken);
         pthread_mutex_lock(&b->lock);
-        queue_push(item->failure.code && !item->refused_act ? &b->done : &b->judged, item);
-        pthread_cond_signal(item->failure.code && !item->refused_act ? &b->output : &b->ledger);
+        while ((item = queue_pop(&taken))) {
+            if (is_over(item))
+                pthread_cond_signal(&b->output);
+            queue_push(is_over(item) ? &b->done : &b->judged, item);
+        }
+        pipeline_tell_ledger(b);
     }
     b->judges--;
     /* Who waits for room sees that nothing comes any more. */

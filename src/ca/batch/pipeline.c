@@ -98,11 +98,12 @@ struct crew {
     size_t count;
 };
 
-static int hire(struct batch *b, struct crew *crew, void *(*work)(void *))
+static int hire(struct batch *b, struct crew *crew, const char *name, void *(*work)(void *))
 {
     int error = pthread_create(&crew->threads[crew->count], NULL, work, b);
     if (error)
         return pc_fail(PC_EFAIL, "no thread: %s", strerror(error));
+    (void)pthread_setname_np(crew->threads[crew->count], name);
     crew->count++;
     return 0;
 }
@@ -131,11 +132,11 @@ static int hire_all(struct batch *b, struct crew *crew)
     b->signers = signers_wanted(b->ca);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&b->lock);
-    r = hire(b, crew, ledger_thread);
+    r = hire(b, crew, "ledger", ledger_thread);
     for (size_t i = 0; r == 0 && i < b->signers; i++)
-        r = hire(b, crew, sign_thread);
+        r = hire(b, crew, "sign", sign_thread);
     for (size_t i = 0; r == 0 && i < judges; i++) {
-        r = hire(b, crew, judge_thread);
+        r = hire(b, crew, "judge", judge_thread);
         b->judges += r == 0;
     }
     if (r < 0)

@@ -66,11 +66,12 @@ struct batch {
     pthread_mutex_t lock; /* of all that follows, and of the source */
     pthread_cond_t judge, ledger, sign, output;
     struct queue idle, judged, recorded, signed_, dropped, done;
-    size_t signing; /* items in the signers' hands */
-    size_t judges;  /* that still run */
-    size_t read;    /* items of the source */
-    bool exhausted; /* the source is */
-    bool over;      /* the threads end */
+    size_t signing;      /* items in the signers' hands */
+    size_t judges;       /* that still run */
+    size_t read;         /* items of the source */
+    bool exhausted;      /* the source is */
+    bool over;           /* the threads end */
+    bool ledger_patient; /* its thread looks again by itself soon */
     enum batch_stop stop;
     struct ca_failure failure;
     enum batch_token token;
@@ -93,6 +94,11 @@ struct batch {
 int pipeline_run(struct batch *batch);
 /* Stops the batch for the reason that was just recorded as this thread's error. The lock is held. */
 void pipeline_break(struct batch *batch, int code);
+/* Something came for the ledger: its thread is woken if that makes a transaction worth while. The lock is
+ * held. */
+void pipeline_tell_ledger(struct batch *batch);
+/* Items that may begin now: judged, and near enough to the signers' speed. The lock is held. */
+size_t pipeline_can_start(const struct batch *batch);
 
 /* judge.c: a thread. */
 void *judge_thread(void *batch);

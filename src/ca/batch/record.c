@@ -157,8 +157,7 @@ static size_t depth(const struct batch *b)
     return wanted < least ? least : wanted > most ? most : wanted;
 }
 
-/* Items that may begin now. */
-static size_t can_start(const struct batch *b)
+size_t pipeline_can_start(const struct batch *b)
 {
     size_t ahead = b->recorded.count + b->signing, most = depth(b);
     size_t room = most > ahead ? most - ahead : 0;
@@ -189,16 +188,31 @@ static void clear_stages(struct batch *b)
         pthread_cond_signal(&b->output);
 }
 
+/* Items for the next transaction, and whether no others can join them. */
+static size_t waiting(const struct batch *b, bool *ret_nothing_comes)
+{
+    *ret_nothing_comes = b->signing == 0 && b->recorded.count == 0 && b->judges == 0;
+    return pipeline_can_start(b) + b->signed_.count + b->dropped.count;
+}
+
 /* Whether the transaction is worth its fsync by now; else how long the wait may be, in ms; 0: for ever. */
 static bool is_worth(const struct batch *b, int64_t last, int64_t *ret_wait)
 {
-    size_t start = can_start(b), waiting = start + b->signed_.count + b->dropped.count;
-    bool nothing_comes = b->signing == 0 && b->recorded.count == 0 && b->judges == 0;
+    bool nothing_comes;
+    size_t count = waiting(b, &nothing_comes);
     *ret_wait = 0;
-    if (waiting == 0)
+    if (count == 0)
         return false;
     *ret_wait = last + PATIENCE - batch_clock();
-    return waiting >= BATCH_GROUP || nothing_comes || *ret_wait <= 0;
+    return count >= BATCH_GROUP || nothing_comes || *ret_wait <= 0;
+}
+
+void pipeline_tell_ledger(struct batch *b)
+{
+    bool nothing_comes;
+    if (!b->ledger_patient || waiting(b, &nothing_comes) >= BATCH_GROUP || nothing_comes ||
+        b->token == TOKEN_LOST)
+        pthread_cond_signal(&b->ledger);
 }
 
 static void wait_ms(struct batch *b, int64_t ms)
@@ -212,7 +226,9 @@ static void wait_ms(struct batch *b, int64_t ms)
     until.tv_nsec += ms * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
+    b->ledger_patient = true;
     pthread_cond_timedwait(&b->ledger, &b->lock, &until);
+    b->ledger_patient = false;
 }
 
 static void take_group(struct batch *b, struct group *g)
@@ -220,7 +236,7 @@ static void take_group(struct batch *b, struct group *g)
     queue_init(&g->starting);
     queue_init(&g->finishing);
     queue_init(&g->dropping);
-    size_t start = can_start(b);
+    size_t start = pipeline_can_start(b);
     queue_move(&b->judged, start < BATCH_GROUP ? start : BATCH_GROUP, &g->starting);
     queue_move(&b->signed_, BATCH_GROUP, &g->finishing);
     queue_move(&b->dropped, BATCH_GROUP, &g->dropping);
