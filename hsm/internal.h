@@ -34,6 +34,7 @@ struct hsm_key {
     CK_OBJECT_HANDLE private_handle, public_handle;
     EVP_PKEY *public_key;
     EVP_PKEY *signer;
+    bool software; /* the module signs on this machine's own processors */
 };
 
 #define HSM_LABEL_MAX 127 /* bytes of a CKA_LABEL that we look for or give */

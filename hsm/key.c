@@ -137,6 +137,15 @@ static int check_signer(struct hsm_key *key)
                      key->token->info.label);
 }
 
+/* Only where the module answers, and says so. */
+static bool in_software(const struct hsm_token *token, const EVP_PKEY *key)
+{
+    CK_MECHANISM_INFO info;
+    CK_MECHANISM_TYPE mechanism = EVP_PKEY_is_a(key, "RSA") == 1 ? CKM_RSA_PKCS : CKM_ECDSA;
+    return token->module->C_GetMechanismInfo(token->slot, mechanism, &info) == CKR_OK &&
+           !(info.flags & CKF_HW);
+}
+
 static int find(struct hsm_token *token, const struct hsm_id *id, struct hsm_key **ret)
 {
     PC_CLEANUP(hsm_key_free_ref) struct hsm_key *key = calloc(1, sizeof *key);
@@ -159,6 +168,7 @@ static int find(struct hsm_token *token, const struct hsm_id *id, struct hsm_key
     r = check_signer(key);
     if (r < 0)
         return r;
+    key->software = in_software(token, key->public_key);
     *ret = pc_steal(key);
     return 0;
 }
@@ -245,6 +255,11 @@ int hsm_key_equals(struct hsm_key *key, const EVP_PKEY *expected)
 EVP_PKEY *hsm_key_signer(struct hsm_key *key)
 {
     return key->signer;
+}
+
+bool hsm_key_in_software(const struct hsm_key *key)
+{
+    return key->software;
 }
 
 EVP_PKEY *hsm_key_public(struct hsm_key *key)

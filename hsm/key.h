@@ -80,6 +80,9 @@ struct pki_signer hsm_key_pki_signer(struct hsm_key *key);
  * after it failed. After "token-timeout" it may come back at any time: `context`, and what that points to,
  * must then be left as they are until the process ends. */
 int hsm_key_work(struct hsm_key *key, int (*work)(EVP_PKEY *signer, void *context), void *context);
+/* Whether the module says that it signs on this machine's own processors: more threads than these are then of
+ * no use (CKF_HW, PKCS#11 v2.40 §3.5). */
+bool hsm_key_in_software(const struct hsm_key *key);
 /* The key as libp11 gives it, for EVP_DigestSign and X509_sign. Borrowed, valid until hsm_key_free. Each
  * signature is one C_Sign. */
 EVP_PKEY *hsm_key_signer(struct hsm_key *key);

@@ -108,10 +108,15 @@ static int hire(struct batch *b, struct crew *crew, const char *name, void *(*wo
     return 0;
 }
 
+static size_t cores(void)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (size_t)online;
+}
+
 static size_t judges_wanted(void)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > JUDGES_MAX ? JUDGES_MAX : (size_t)cores;
+    return cores() > JUDGES_MAX ? JUDGES_MAX : cores();
 }
 
 static size_t signers_wanted(const struct ca *ca)
@@ -119,6 +124,9 @@ static size_t signers_wanted(const struct ca *ca)
     size_t given = ca->token_info.sessions ? ca->token_info.sessions : 1;
     if (ca->settings->sessions > 0 && (size_t)ca->settings->sessions < given)
         given = (size_t)ca->settings->sessions;
+    /* A token in software gains nothing from more threads than run at once, and loses by their locks. */
+    else if (hsm_key_in_software(ca->key) && given > cores() + 1)
+        given = cores() + 1;
     return given > SIGNERS_MAX ? SIGNERS_MAX : given;
 }
 
