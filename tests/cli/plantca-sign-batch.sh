@@ -70,6 +70,18 @@ same "$(openssl x509 -in "${crts[9]}" -outform DER | sha256sum | cut -d' ' -f1)"
 same "$(openssl req -in "${csrs[9]}" -outform DER | sha256sum | cut -d' ' -f1)" \
     "$(grep "$(basename "${csrs[9]}" .csr)" "$receipt" | sed 's/.*"request_sha256":"\([0-9a-f]*\)".*/\1/')" "and that of its request"
 
+check "the audit log" "$PLANTCA" audit export -o audit.jsonl
+same "$(grep '"act":"batch"' audit.jsonl | sed -n 's/.*"count":400,"file_sha256":"\([0-9a-f]*\)".*/\1/p')" \
+    "$(sha256sum <"$receipt" | cut -d' ' -f1)" "names the receipt"
+same "$(tail -n 1 audit.jsonl | grep -c '^{"act":"checkpoint"')" 1 "and is vouched for behind it"
+
+# What a killed run left of its receipt, what a living one holds, and what only looks like it.
+dead=certs/.receipt-20260101T000000Z-00000001.jsonl.0123456789abcdef
+living=certs/.receipt-20260101T000000Z-00000002.jsonl.0123456789abcdef
+mine=certs/.receipt-notes
+touch "$dead" "$living" "$mine"
+exec 9>>"$living"
+flock 9
 cp -r certs before
 removed=${crts[2]} emptied=${crts[4]} zeroed=${crts[6]}
 rm "$removed"
@@ -82,6 +94,8 @@ for crt in "$removed" "$emptied" "$zeroed"; do
     same "$(cmp "$crt" "before/$(basename "$crt")" 2>&1)" "" "a file that was missing, or that a power cut took, is written again"
 done
 same "$(current)" 400 "and nothing else is on record"
+same "$(cd certs && echo .receipt*)" "${living#certs/} ${mine#certs/}" "the draft of a receipt that nobody holds is gone, and no other"
+exec 9>&-
 
 # Good and bad, mixed.
 mkdir mixed
@@ -179,6 +193,24 @@ cp 4.csr "later/$(uuid 4).csr"
 expect 5 "later requests" batch later -o listed --json
 refused identity-current "$(uuid 1).csr" "another key"
 refused identity-revoked "$(uuid 4).csr" "a revoked key"
+
+# Two at once, over the same folder and into the same one.
+requests twins 300
+batch twins -o twice --json >first.out 2>first.err </dev/null &
+pid=$!
+batch twins -o twice --json >second.out 2>second.err </dev/null
+second=$?
+wait $pid
+first=$?
+case $first$second in 00 | 06 | 60) pass "two runs at once come through, or leave an item to each other" ;; *) fail "two runs at once: $first, $second" "$(cat first.err second.err)" ;; esac
+cat first.out second.out | grep '"item"' >out
+json "each item is issued by one of them" 'sum(l["outcome"] == "issued" for l in lines) == 300 and len({l["plant"] for l in lines if l["outcome"] == "issued"}) == 300'
+json "and the other one has it already, or leaves it" '{l["outcome"] for l in lines} <= {"issued", "already", "pending"}'
+check "once more" batch twins -o twice --json
+count already "all are there" 300
+same "$(find twice -name '*.crt' | wc -l)" 300 "with their chains"
+same "$(find twice -name '.*' -type f)" "" "and no drafts"
+check "the ledger is sound" "$PLANTCA" audit verify
 
 # Stopped by a signal: what was begun is finished, and the next run does the rest.
 requests many 3000

@@ -26,7 +26,7 @@ PC_DEFINE_CLEANUP(struct audit_writer, audit_writer_free);
  * state of each row from them: "reserve" (signing), "finish" (an unfinished row was taken over), "issue"
  * (current), "void", "supersede", "revoke", "hold", "release"; "import" (foreign, or revoked: then with a
  * reason), "incident" (revoked). Others: "plan", "key", "activate", "retire", "init"; "crl-reserve", "crl",
- * "crl-adopt", "crl-pardon", "crl-import", "orphan"; "checkpoint", "publish", "receipt", "accept-loss",
+ * "crl-adopt", "crl-pardon", "crl-import", "orphan"; "checkpoint", "publish", "batch", "accept-loss",
  * "reconcile"; refused: "request", "sign", "guard". */
 struct audit_act {
     const char *act;

@@ -12,6 +12,7 @@
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/ca/audit/checkpoint.h"
+#include "src/ca/audit/checkpoint.h"
 #include "src/ca/batch/pipeline.h"
 
 static const char *const outcome_names[] = {
@@ -77,6 +78,10 @@ static int run(struct batch *b, struct ca_batch_report *report)
     r = output_sync(b);
     if (r == 0 || stopped < 0)
         r = receipt_close(b->receipt, b->ca, stopped, report);
+    /* So that what was just done cannot be cut off unnoticed. The token is not asked where it is what stopped
+     * us. */
+    if (r == 0 && stopped != PC_EUNREACH && b->counts.outcome[CA_BATCH_ISSUED] > 0)
+        r = checkpoint_make(b->ca, 0);
     if (r == 0)
         r = vouch(b, stopped);
     if (stopped < 0)

@@ -2,6 +2,7 @@
 #include "src/ca/batch/receipt.h"
 
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct receipt {
     struct pc_draft *draft;
     FILE *file; /* around a descriptor of its own */
     char *path;
+    EVP_MD_CTX *digest; /* of what was written so far */
 };
 
 void receipt_free(struct receipt *receipt)
@@ -27,6 +29,7 @@ void receipt_free(struct receipt *receipt)
         fclose(receipt->file);
     pc_draft_free(receipt->draft);
     free(receipt->path);
+    EVP_MD_CTX_free(receipt->digest);
     free(receipt);
 }
 
@@ -72,6 +75,9 @@ static int write_line(struct receipt *receipt, json_t *line)
         return pc_fail(PC_EFAIL, "receipt: out of memory");
     if (fprintf(receipt->file, "%s\n", text) < 0)
         return pc_fail_errno(PC_EFAIL, "%s", receipt->path);
+    if (EVP_DigestUpdate(receipt->digest, text, strlen(text)) != 1 ||
+        EVP_DigestUpdate(receipt->digest, "\n", 1) != 1)
+        return pc_fail_openssl(PC_EFAIL, "%s: its hash", receipt->path);
     return 0;
 }
 
@@ -122,6 +128,12 @@ int receipt_open(struct ca *ca, const struct ca_batch_options *options, const st
     struct receipt *receipt PC_CLEANUP(receipt_free_ref) = calloc(1, sizeof *receipt);
     if (!receipt)
         return pc_fail(PC_EFAIL, "out of memory");
+    int swept = pc_draft_sweep(options->out, "receipt-");
+    if (swept < 0)
+        return swept;
+    receipt->digest = EVP_MD_CTX_new();
+    if (!receipt->digest || EVP_DigestInit_ex(receipt->digest, EVP_sha256(), NULL) != 1)
+        return pc_fail_openssl(PC_EFAIL, "receipt");
     int r = name_receipt(options->out, &receipt->path);
     if (r == 0)
         r = pc_draft_new(receipt->path, 0644, &receipt->draft);
@@ -195,6 +207,25 @@ static int write_signature(struct receipt *receipt, struct ca *ca, char **ret_pa
     return r;
 }
 
+/* The audit log names the receipt, so that it cannot be exchanged for another. */
+static int record(struct receipt *receipt, struct ca *ca, const struct ca_batch_counts *counts)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    char sha256[PKI_FINGERPRINT_TEXT];
+    if (EVP_DigestFinal_ex(receipt->digest, digest, &len) != 1 || 2 * len + 1 != sizeof sha256)
+        return pc_fail_openssl(PC_EFAIL, "receipt: its hash");
+    pc_hex(digest, len, sha256);
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = ca_audit(ca, &(struct audit_act){.act = "batch",
+                                             .outcome = "done",
+                                             .file_sha256 = sha256,
+                                             .count = (int64_t)counts->total});
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
 int receipt_close(struct receipt *receipt, struct ca *ca, int code, struct ca_batch_report *report)
 {
     int r = write_trailer(receipt, ca, code, &report->counts);
@@ -208,7 +239,8 @@ int receipt_close(struct receipt *receipt, struct ca *ca, int code, struct ca_ba
         snprintf(report->unsigned_because, sizeof report->unsigned_because, "%s",
                  code == PC_EUNREACH ? "the token is away" : pc_error_text());
     r = pc_draft_keep(receipt->draft);
-    if (r == 0)
-        report->receipt = pc_steal(receipt->path);
-    return r;
+    if (r < 0)
+        return r;
+    report->receipt = pc_steal(receipt->path);
+    return record(receipt, ca, &report->counts);
 }
