@@ -15,7 +15,8 @@ struct ca_import_options {
 
 /* Something that an operator should look at. */
 struct ca_import_item {
-    char what[16];  /* "refused", "unknown": in the index, but no file; "name": the CN is no plant's UUID */
+    char what[16];  /* "refused", "unknown": in the index, but no file; "name": the CN is no plant's UUID;
+                     * "key": valid,  with a key that was revoked here */
     char name[320]; /* file, or serial and name */
     char why[256];
 };

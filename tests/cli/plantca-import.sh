@@ -37,6 +37,10 @@ expect 5 "a device's certificate" import --ca "old/devices/$UUID1/device.crt" --
 json "by name" 'd["error"]["name"] == "import-ca"'
 expect 5 "a CRL of another CA" import --ca old/ca.crt --crl state/ca.crl --json
 json "by name" 'd["error"]["name"] == "import-crl"'
+sed '/^crl_extensions/d' old/ca.cnf >plain.cnf
+openssl ca -config plain.cnf -gencrl -out plain.crl 2>/dev/null
+expect 5 "a CRL that does not tell the two CAs of one name apart" import --ca old/ca.crt --crl plain.crl --json
+json "by name" 'd["error"]["name"] == "import-crl" and "authorityKeyIdentifier" in d["error"]["message"]'
 echo "V" >bad.txt
 expect 5 "an index that is none" import --ca old/ca.crt --crl old/ca.crl --index bad.txt --json
 json "by name" 'd["error"]["name"] == "import-index"'
@@ -97,6 +101,14 @@ json "by name" 'd["error"]["name"] == "import-crl-old"'
 check "publish takes the hold over" publish
 expect 2 "so that the old device is refused" verify "old/devices/$UUID1/device.crt"
 check "and the new one is not" verify new.crt
+
+UUID9=a1b2c3d4-0000-4000-8000-000000000009
+old_device old "$UUID9"
+new_csr "$UUID9" "old/devices/$UUID9/device.key" nine.csr
+"$PLANTCA" sign -q --plant "$UUID9" nine.csr -o nine.crt
+"$PLANTCA" revoke -q --plant "$UUID9" --reason keyCompromise
+check "a certificate of a key that was revoked here" import -n --json --ca old/ca.crt --devices old/devices
+json "is told, as brokers accept it" '[i["what"] for i in d["items"] if "'"$UUID9"'" in i["name"]] == ["key"]'
 
 check "status" "$PLANTCA" status --json
 json "has nothing to say of the imported CRL" 'not any("imported" in w for w in d.get("warnings", []))'

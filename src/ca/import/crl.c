@@ -70,6 +70,12 @@ static int judge_given(struct import *import, const struct ledger_crl *last)
     }
     if (!next || this_update == INT64_MIN || pki_time_of(next) <= this_update)
         return pc_refuse("import-crl", "the CRL has no nextUpdate after its thisUpdate (RFC 5280 §5.1.2.5)");
+    /* What OpenSSL's own configuration makes: a CRL of version 1. */
+    if (report->same_name && X509_CRL_get_ext_by_NID(import->crl, NID_authority_key_identifier, -1) < 0)
+        return pc_refuse("import-crl",
+                         "both CAs have one name, and the CRL does not say whose it is: brokers would "
+                         "take it for ours. Make it anew with crl_extensions that have "
+                         "authorityKeyIdentifier = keyid (RFC 5280 §5.2.1)");
     int r = len > 0 ? pki_digest_hex(der, (size_t)len, sha256) : pc_fail_openssl(PC_EFAIL, "CRL");
     if (r < 0)
         return r;

@@ -104,6 +104,24 @@ static void apply_crl(const struct import *import, struct ledger_certificate *ro
     row->record.invalid_since = row->state == LEDGER_REVOKED ? entry.invalid_since : 0;
 }
 
+/* A key that was revoked here comes in again through a certificate of the other CA: brokers accept that one,
+ * and only its own CRL can stop it. */
+static int judge_key(struct import *import, const struct ledger_certificate *row, const char *name)
+{
+    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
+    const struct ledger_query revoked = {.issuer = import->ca->issuer.id,
+                                         .key_sha256 = row->record.key_sha256,
+                                         .states = LEDGER_BIT(LEDGER_REVOKED)};
+    int r = row->state == LEDGER_FOREIGN ? ledger_collect(import->ca->ledger, &revoked, &rows) : 0;
+    for (size_t i = 0; i < rows.count; i++)
+        if (rows.rows[i].record.reason != CRL_REASON_SUPERSEDED)
+            return import_item(
+                import, "key", name,
+                "its key was revoked here, and brokers accept this certificate of it until the other "
+                "CA revokes it, too, and its CRL is imported");
+    return r;
+}
+
 static int record(struct import *import, X509 *certificate, struct ledger_certificate *row, const char *name)
 {
     struct ledger *ledger = import->ca->ledger;
@@ -118,8 +136,9 @@ static int record(struct import *import, X509 *certificate, struct ledger_certif
         return r;
     import->report.imported++;
     import->report.revoked += row->state != LEDGER_FOREIGN;
-    if (pki_uuid_is_canonical(row->record.cn))
-        return 0;
+    r = judge_key(import, row, name);
+    if (r < 0 || pki_uuid_is_canonical(row->record.cn))
+        return r;
     import->report.names++;
     return import_item(import, "name", name, "its CN is no plant's UUID; no plant can take over from it");
 }
