@@ -81,14 +81,14 @@ static int check_free(struct hsm_token *token, const char *label, const struct h
     if (r < 0)
         return r;
     if (count > 0)
-        return pc_refuse("key-exists", "token '%s': %zu objects with the new key's id are there already",
-                         token->info.label, count);
+        return pc_refuse("key-exists", "token '%s': %zu object%s with the new key's id %s there already",
+                         token->info.label, count, count == 1 ? "" : "s", count == 1 ? "is" : "are");
     r = hsm_objects_with_label(token, CKO_PRIVATE_KEY, label, NULL, 0, &count);
     if (r < 0)
         return r;
     if (count > 0)
-        return pc_refuse("key-exists", "token '%s': %zu private keys labelled '%s' are there already",
-                         token->info.label, count, label);
+        return pc_refuse("key-exists", "token '%s': %zu private key%s labelled '%s' %s there already",
+                         token->info.label, count, count == 1 ? "" : "s", label, count == 1 ? "is" : "are");
     return 0;
 }
 

@@ -127,7 +127,8 @@ static int replace(int dirfd, const char *name, const void *data, size_t len,
 }
 
 /* A file without a name until it is whole, so that a run that is killed leaves nothing behind, least of all
- * half a key. PC_EPENDING where the file system knows no such files. */
+ * half a key. PC_EPENDING where the file system knows no such files, or something of that name has come about
+ * meanwhile and may be replaced. */
 static int make(int dirfd, const char *name, const void *data, size_t len,
                 const struct pc_file_options *options)
 {
@@ -142,7 +143,9 @@ static int make(int dirfd, const char *name, const void *data, size_t len,
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     if (linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) == 0)
         return 0;
-    return errno == ENOENT ? PC_EPENDING : not_in_place(name);
+    if (errno == EEXIST ? !options->fresh : errno == ENOENT || errno == EPERM || errno == EOPNOTSUPP)
+        return PC_EPENDING;
+    return not_in_place(name);
 }
 
 int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
@@ -152,13 +155,14 @@ int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
     if (!options)
         options = &plain;
     struct stat status;
-    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    bool there = fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (there) {
         if (options->fresh)
             return pc_refuse("file-exists", "%s: exists and is not replaced", name);
         if (!S_ISREG(status.st_mode))
             return pc_refuse("file-kind", "%s: not a regular file", name);
     }
-    int r = options->fresh ? make(dirfd, name, data, len, options) : PC_EPENDING;
+    int r = there ? PC_EPENDING : make(dirfd, name, data, len, options);
     if (r == PC_EPENDING)
         r = replace(dirfd, name, data, len, options);
     if (r < 0)

@@ -21,8 +21,10 @@ struct pc_file_options {
     gid_t gid;
 };
 /* Writes a whole file durably: temporary in the same folder (O_EXCL, O_NOFOLLOW), fsync, rename, fsync of the
- * folder. Afterwards the file holds either the old or the new bytes, whatever moment power is lost. Anything
- * but a regular file in its place is refused (PC_EREFUSED, "file-kind"). `options` may be NULL. */
+ * folder. Afterwards the file holds either the old or the new bytes, whatever moment power is lost. Where
+ * there is nothing to replace, the temporary file has no name (O_TMPFILE), if the file system knows such
+ * files: a run that is killed leaves nothing of it. Anything but a regular file in its place is refused
+ * (PC_EREFUSED, "file-kind"). `options` may be NULL. */
 int pc_file_write(const char *path, const void *data, size_t len, const struct pc_file_options *options);
 int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
                      const struct pc_file_options *options);

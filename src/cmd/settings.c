@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -34,6 +35,34 @@ static int check_empty(const struct pc_config *config)
     return 0;
 }
 
+static bool is_path(const struct cmd_program *program, const struct cmd_option *option)
+{
+    for (size_t i = 0; i < program->setting_count; i++)
+        if (strcmp(program->settings[i].section, option->section) == 0 &&
+            strcmp(program->settings[i].key, option->key) == 0)
+            return program->settings[i].check == pc_check_path;
+    return false;
+}
+
+/* A path on the command line is meant from the working folder; in a file it must be absolute. */
+static int override(struct cmd *cmd, const struct cmd_option *option, const char *value)
+{
+    pc_autofree char *folder = NULL, *absolute = NULL;
+    char origin[64];
+
+    if (value[0] != '/' && is_path(cmd->program, option)) {
+        folder = getcwd(NULL, 0);
+        if (folder == NULL)
+            return pc_fail_errno(PC_EFAIL, "working folder");
+        absolute = pc_path_join(folder, value);
+        if (absolute == NULL)
+            return pc_fail(PC_EFAIL, "out of memory");
+        value = absolute;
+    }
+    snprintf(origin, sizeof origin, "--%s", option->name);
+    return pc_config_override(cmd->config, option->section, option->key, value, origin);
+}
+
 int cmd_load_settings(struct cmd *cmd)
 {
     const struct cmd_command *command = cmd->command;
@@ -43,12 +72,9 @@ int cmd_load_settings(struct cmd *cmd)
     for (size_t i = 0; rc == 0 && i < command->option_count; i++) {
         const struct cmd_option *option = &command->options[i];
         const char *value = cmd_value(cmd, option->name);
-        char origin[64];
 
-        if (option->key == NULL || value == NULL)
-            continue;
-        snprintf(origin, sizeof origin, "--%s", option->name);
-        rc = pc_config_override(cmd->config, option->section, option->key, value, origin);
+        if (option->key != NULL && value != NULL)
+            rc = override(cmd, option, value);
     }
     return rc != 0 ? rc : check_empty(cmd->config);
 }

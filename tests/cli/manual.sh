@@ -23,6 +23,7 @@ for program in "$@"; do
         [ "$command" != help ] || continue
         page=$man/$name-$command.1
         "$program" "$command" --help | sed '/^Options of every command/,$d' >"$WORK/help"
+        same "$("$program" "$command" --help | awk 'length > 100')" "" "$name $command --help: no line is longer than 100 columns"
         same "$(page_options "$page" 2>&1)" "$(help_options "$WORK/help")" "$name-$command(1): options"
         same "$(page_letters "$page" 2>&1)" "$(help_letters "$WORK/help")" "$name-$command(1): letters"
         summary=$(sed -n 2p "$WORK/help")

@@ -130,6 +130,9 @@ if [ ${#reader[@]} -gt 0 ]; then
     expect 4 "one that must not be read" "${reader[@]}" ./auditors-plantca audit verify --json --state "$WORK/copy"
 fi
 
+check "--state with a relative path" audit verify -q --state state
+expect 5 "from elsewhere" audit verify --state none/state
+said "$WORK/none/state" "is told by its whole path"
 found audit-chain "an edited line" "db.execute(\"UPDATE audit SET line = replace(line, '$UUID2', '$UUID3') WHERE seq = (SELECT max(seq) FROM audit WHERE line LIKE '%$UUID2%')\")"
 found row-differs "an edited subject" "db.execute(\"UPDATE certificate SET subject = 'x' WHERE subject = '$UUID2'\")"
 found row-state "an edited state" "db.execute(\"UPDATE certificate SET state = 'superseded', revoke_after = 9999999999 WHERE subject = '$UUID2'\")"

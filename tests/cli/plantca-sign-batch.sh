@@ -147,6 +147,7 @@ said '^Issued before +7$' "counts"
 said '^Refused +16$' "the refused"
 said 'not-a-uuid\.csr: ' "and names them"
 said 'items did not come through' "and sums up"
+same "$(sed -n 's/.*the first: //p' err)" "$(sed -n 's/^plantca sign: //p' err | head -n 1)" "the first is the first that is shown"
 
 # Manifests.
 manifest() { printf '%b' "$1" >list.csv; }
@@ -223,6 +224,8 @@ wait_for 60 some_written
 kill -TERM $pid
 wait $pid
 same "$?" 6 "SIGTERM in the middle: exit 6"
+said '^plantca sign: stopping; what was begun is finished first' "that it stops is said at once"
+same "$(head -n 1 "$WORK/err" | cut -d: -f2)" " stopping; what was begun is finished first (again" "before all else"
 json "it says so, and what is left" 'd["error"]["name"] == "interrupted" and d["pending"] > 0 and d["issued"] > 0 and d["issued"] + d["pending"] == 3000'
 json "every item is in the account" 'len(lines) == 3001'
 issued=$(/usr/bin/python3 -c 'import json,sys; print([json.loads(l) for l in open(sys.argv[1])][-1]["issued"])' "$WORK/out")

@@ -19,6 +19,7 @@ const char *ca_batch_outcome_name(enum ca_batch_outcome outcome);
 
 /* One item that has ended. All text borrowed for the call; "" where nothing is known. */
 struct ca_batch_item {
+    size_t number;      /* in the order of the input, from 1 */
     const char *input;  /* path of the request */
     size_t line;        /* of the manifest; 0: there is none */
     const char *plant;  /* as the input names it */

@@ -69,6 +69,7 @@ int output_item(struct batch *b, struct item *item)
         path = pc_path_join(b->options->out, item->output);
     }
     const struct ca_batch_item ended = {
+        .number = item->number,
         .input = item->entry.path,
         .line = item->entry.line,
         .plant = item->entry.plant,

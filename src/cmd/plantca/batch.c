@@ -3,6 +3,7 @@
  */
 #include "src/cmd/plantca/plantca.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,17 +22,25 @@ struct show {
     struct cmd *cmd;
     struct timespec begun;
     bool line; /* a progress line stands on the terminal */
+    size_t problem_count;
     struct problem {
-        size_t count;
-        char *texts[PROBLEMS];
-    } problems;
+        size_t number; /* of the item */
+        char *text;
+    } problems[PROBLEMS]; /* the first ones in the order of the input */
 };
 
 static volatile sig_atomic_t stop_wanted;
+static char stop_notice[160]; /* made before signals are heeded */
 
 static void want_stop(int number)
 {
+    int saved = errno;
+
     stop_wanted = number;
+    /* The pipeline may take seconds to come to rest: whoever pressed ^C is told at once. */
+    if (write(STDERR_FILENO, stop_notice, strlen(stop_notice)) < 0)
+        errno = 0;
+    errno = saved;
 }
 
 /* The first signal lets what was begun be finished; the second one does what it always does. */
@@ -41,6 +50,10 @@ static void begin(void *context)
     struct sigaction action = {.sa_handler = want_stop, .sa_flags = (int)SA_RESETHAND};
 
     clock_gettime(CLOCK_MONOTONIC, &show->begun);
+    if (!show->cmd->quiet)
+        snprintf(stop_notice, sizeof stop_notice,
+                 "%splantca sign: stopping; what was begun is finished first (again: ends at once)\n",
+                 isatty(STDERR_FILENO) ? "\r\033[K" : "");
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -61,11 +74,12 @@ static void progress(void *context, const struct ca_batch_counts *counts)
     clock_gettime(CLOCK_MONOTONIC, &now);
     double elapsed =
         (double)(now.tv_sec - show->begun.tv_sec) + (double)(now.tv_nsec - show->begun.tv_nsec) / 1e9;
-    double rate = elapsed > 0 ? (double)counts->ended / elapsed : 0;
+    size_t done = counts->ended - counts->outcome[CA_BATCH_PENDING];
+    double rate = elapsed > 0 ? (double)done / elapsed : 0;
     size_t left = counts->total > counts->ended ? counts->total - counts->ended : 0;
     clear_line(show);
-    fprintf(stderr, "%zu of %zu, %.0f/s", counts->ended, counts->total, rate);
-    if (rate > 0) {
+    fprintf(stderr, "%zu of %zu done, %.0f/s", done, counts->total, rate);
+    if (rate > 0 && !stop_wanted) {
         unsigned long seconds = (unsigned long)((double)left / rate + 0.5);
         fprintf(stderr, ", %lu:%02lu left", seconds / 60, seconds % 60);
     }
@@ -76,6 +90,22 @@ static void progress(void *context, const struct ca_batch_counts *counts)
 static json_t *text_or_null(const char *text)
 {
     return *text != '\0' ? cmd_json_text(text) : json_null();
+}
+
+/* Items end in any order: the first ones of the input are kept. */
+static void keep_problem(struct show *show, const struct ca_batch_item *item)
+{
+    size_t kept = show->problem_count < PROBLEMS ? show->problem_count : PROBLEMS, place = kept;
+
+    show->problem_count++;
+    while (place > 0 && show->problems[place - 1].number > item->number)
+        place--;
+    if (place == PROBLEMS)
+        return;
+    if (kept == PROBLEMS)
+        free(show->problems[--kept].text);
+    memmove(&show->problems[place + 1], &show->problems[place], (kept - place) * sizeof *show->problems);
+    show->problems[place] = (struct problem){.number = item->number, .text = strdup(item->text)};
 }
 
 static void item(void *context, const struct ca_batch_item *item)
@@ -96,9 +126,7 @@ static void item(void *context, const struct ca_batch_item *item)
                                           cmd_json_text(item->text)));
         cmd_line(cmd, line);
     } else if (item->code != 0 && strcmp(item->rule, "stopped") != 0) {
-        if (show->problems.count < PROBLEMS)
-            show->problems.texts[show->problems.count] = strdup(item->text);
-        show->problems.count++;
+        keep_problem(show, item);
     }
 }
 
@@ -116,12 +144,12 @@ static void tell(struct cmd *cmd, struct show *show, const struct ca_batch_repor
     cmd_set(cmd, "{s:I,s:o,s:o}", "ignored", (json_int_t)report->ignored, "receipt",
             cmd_json_text(report->receipt), "signature", cmd_json_text(report->signature));
 
-    for (size_t i = 0; i < show->problems.count && i < PROBLEMS; i++)
-        if (show->problems.texts[i] != NULL)
-            cmd_complain(cmd, "", show->problems.texts[i]);
-    if (show->problems.count > PROBLEMS)
+    for (size_t i = 0; i < PROBLEMS; i++)
+        if (show->problems[i].text != NULL)
+            cmd_complain(cmd, "", show->problems[i].text);
+    if (show->problem_count > PROBLEMS)
         cmd_warn(cmd, "%zu more did not come through; the receipt names them",
-                 show->problems.count - PROBLEMS);
+                 show->problem_count - PROBLEMS);
     for (int i = 0; i < CA_BATCH_OUTCOMES; i++)
         cmd_field(cmd, labels[i], "%zu", report->counts.outcome[i]);
     if (report->receipt != NULL)
@@ -182,7 +210,7 @@ int plantca_sign_batch(struct cmd *cmd)
     clear_line(&show);
     if (report.counts.ended > 0 || report.receipt != NULL)
         tell(cmd, &show, &report);
-    for (size_t i = 0; i < show.problems.count && i < PROBLEMS; i++)
-        free(show.problems.texts[i]);
+    for (size_t i = 0; i < PROBLEMS; i++)
+        free(show.problems[i].text);
     return rc;
 }

@@ -16,10 +16,10 @@
 static const struct cmd_option pin_options[] = {PIN_FILE, PIN_FD};
 
 static const struct cmd_option sign_options[] = {
-    {"plant", 0, "UUID", "the plant that the certificate is for (must be given)", NULL, NULL},
+    {"plant", 0, "UUID", "the plant that the certificate is for (must be given for one CSR)", NULL, NULL},
     {"profile", 0, "NAME", "kind of certificate: device, which is the default", NULL, NULL},
     {"batch", 0, "PATH", "many at once: a folder of UUID.csr, or lines uuid,csr-path", NULL, NULL},
-    {"out", 'o', "FILE", "write the chain to FILE, not to standard output; of a batch: a folder", NULL, NULL},
+    {"out", 'o', "FILE", "write the chain to FILE, not to standard output; --batch: a folder", NULL, NULL},
     {"renew", 0, NULL, "inside the renewal window: a successor for the same key", NULL, NULL},
     {"replace", 0, "SERIAL", "another key takes the place of this current certificate", NULL, NULL},
     {"revoke-old", 0, "REASON", "revoke the predecessor at once, not after the overlap", NULL, NULL},

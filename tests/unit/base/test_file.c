@@ -36,6 +36,16 @@ int syncfs(int fd)
     return (int)syscall(SYS_syncfs, fd);
 }
 
+/* What happens at the moment at which a new file gets its name. */
+static void (*before_link)(const char *name);
+
+int linkat(int from, const char *path, int to, const char *name, int flags)
+{
+    if (before_link)
+        before_link(name);
+    return (int)syscall(SYS_linkat, from, path, to, name, flags);
+}
+
 static char dir[] = "/tmp/pc-file-XXXXXX";
 
 static const char *in_dir(const char *name)
@@ -129,6 +139,48 @@ static void keeps_what_must_stay(void **state)
     assert_int_equal(pc_file_write(in_dir(""), "x", 1, NULL), PC_EUSAGE);
     assert_int_equal(pc_file_read(in_dir("none"), 1, &none), PC_EFAIL);
     assert_int_equal(count_entries(), 0);
+}
+
+static void someone_is_quicker(const char *name)
+{
+    before_link = NULL;
+    assert_int_equal(pc_file_write(in_dir(name), "first", 5, NULL), 0);
+}
+
+static void killed(const char *name)
+{
+    (void)name;
+    _exit(9);
+}
+
+/* Nothing has a name before it is whole; who comes second replaces, or is refused. */
+static void without_a_name(void **state)
+{
+    (void)state;
+    const char *path = in_dir("new");
+    const struct pc_file_options fresh = {.fresh = true};
+    pc_autobytes bytes = {0};
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        before_link = killed;
+        pc_file_write(path, "one", 3, NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WEXITSTATUS(status) != 9)
+        skip(); /* a file system without such files */
+    assert_int_equal(count_entries(), 0);
+    before_link = someone_is_quicker;
+    assert_int_equal(pc_file_write(in_dir("new"), "second", 6, &fresh), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "file-exists");
+    unlink(in_dir("new"));
+    before_link = someone_is_quicker;
+    assert_int_equal(pc_file_write(in_dir("new"), "second", 6, NULL), 0);
+    assert_int_equal(pc_file_read(in_dir("new"), 10, &bytes), 0);
+    assert_string_equal((char *)bytes.data, "second");
+    assert_int_equal(count_entries(), 1);
+    unlink(in_dir("new"));
 }
 
 /* A write that fails half way leaves the old file, and no temporary one. */
@@ -265,6 +317,7 @@ int main(void)
         cmocka_unit_test(writes_and_reads),
         cmocka_unit_test(written_behind),
         cmocka_unit_test(keeps_what_must_stay),
+        cmocka_unit_test(without_a_name),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(folders),
         cmocka_unit_test(locks),
