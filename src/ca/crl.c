@@ -7,7 +7,7 @@
 #include "src/base/log.h"
 #include "src/base/time.h"
 #include "src/ca/audit/checkpoint.h"
-#include "src/ca/internal.h"
+#include "src/ca/guard.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
 #include "src/pki/sign.h"
@@ -22,7 +22,7 @@ void ca_crl_report_clear(struct ca_crl_report *report)
 
 struct entries {
     struct pki_crl_entry *rows;
-    size_t count, room;
+    size_t count;
 };
 
 static void entries_clear(struct entries *entries)
@@ -30,25 +30,31 @@ static void entries_clear(struct entries *entries)
     free(entries->rows);
 }
 
-static int add_entry(void *context, const struct ledger_entry *listed)
+/* What this CRL lists: nothing that `last` listed is left out without a reason that is on record. */
+static int read_entries(struct ca *ca, const struct ledger_crl *last, struct entries *ret)
 {
-    struct entries *e = context;
-    if (e->count == e->room) {
-        size_t room = e->room ? 2 * e->room : 64;
-        struct pki_crl_entry *grown = reallocarray(e->rows, room, sizeof *grown);
-        if (!grown)
-            return pc_fail(PC_EFAIL, "out of memory");
-        e->rows = grown;
-        e->room = room;
-    }
-    struct pki_crl_entry *entry = &e->rows[e->count];
-    int r = pki_serial_parse(listed->serial, &entry->serial);
+    struct witness_listed PC_CLEANUP(witness_listed_clear) listed = {0};
+    struct entries PC_CLEANUP(entries_clear) entries = {0};
+    int r = witness_listed_read(ca, &listed);
+    if (r == 0)
+        r = guard_listed(ca, last, &listed);
     if (r < 0)
         return r;
-    entry->revoked_at = listed->revoked_at;
-    entry->invalid_since = listed->invalid_since;
-    entry->reason = listed->reason;
-    e->count++;
+    entries.rows = calloc(listed.count + 1, sizeof *entries.rows);
+    if (!entries.rows)
+        return pc_fail(PC_EFAIL, "out of memory");
+    for (; r == 0 && entries.count < listed.count; entries.count++) {
+        const struct ledger_entry *from = &listed.rows[entries.count];
+        struct pki_crl_entry *to = &entries.rows[entries.count];
+        r = pki_serial_parse(from->serial, &to->serial);
+        to->revoked_at = from->revoked_at;
+        to->invalid_since = from->invalid_since;
+        to->reason = from->reason;
+    }
+    if (r < 0)
+        return r;
+    *ret = entries;
+    entries = (struct entries){0};
     return 0;
 }
 
@@ -118,7 +124,7 @@ static int record_crl(struct ca *ca, struct entries *entries, struct pki_crl_pla
     if (r == 0)
         r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &issued);
     if (r == 0)
-        r = ca->ledger->ops->crl_entries(ca->ledger, ca->issuer.id, &issued, add_entry, entries);
+        r = read_entries(ca, &issued, entries);
     if (r < 0)
         return r;
     int64_t from = pc_now() - ca->settings->backdate;
@@ -190,8 +196,11 @@ int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
     int r = ca_state_path(ca->settings, "ca.crl", &path);
     if (r == 0)
         r = ca_signing_key(ca);
-    if (r == 0)
+    if (r == 0) {
         r = record_crl(ca, &entries, &plan, &tbs);
+        if (r == PC_EREFUSED)
+            return ca_audit_refusal(ca, &(struct audit_act){.act = "crl", .crl_number = plan.number});
+    }
     if (r == 0)
         r = sign_crl(ca, &plan, &tbs, &pem);
     if (r == 0)

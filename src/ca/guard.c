@@ -8,7 +8,6 @@
 #include "src/base/time.h"
 #include "src/ca/audit/checkpoint.h"
 #include "src/ca/audit/line.h"
-#include "src/ca/witness.h"
 #include "src/pki/openssl.h"
 
 #define CLOCK_SLACK 300 /* seconds by which the clock may be set back without anybody being asked */
@@ -51,6 +50,37 @@ static int judge_witness(void *context, const struct witness *w)
     j->read = r == 0;
     struct witness seen = *w;
     return r < 0 ? r : witness_compare(j->ca, w, &j->listed, refuse_lost, &seen);
+}
+
+static int refuse_undone(void *context, const struct ledger_entry *entry,
+                         const struct ledger_certificate *row)
+{
+    const struct ledger_crl *last = context;
+    return pc_refuse(
+        "restore-revocation",
+        "the last CRL (number %llu) lists %s%s%s, which the ledger %s, with no release on record: "
+        "it was changed; plantca audit verify tells more, plantca reconcile --accept-loss lists "
+        "it again",
+        (unsigned long long)last->number, entry->serial, row ? ", " : "", row ? row->record.cn : "",
+        row ? "holds as not revoked" : "does not know");
+}
+
+int guard_listed(struct ca *ca, const struct ledger_crl *last, const struct witness_listed *listed)
+{
+    struct ledger_crl crl = *last;
+    return witness_last(ca, last, listed, refuse_undone, &crl);
+}
+
+/* The files may be the recorded ones, and the record changed: a revocation that was undone in it. */
+static int judge_revocations(struct judgement *j)
+{
+    bool less = false;
+    int r = j->ca->ledger->ops->crl_short(j->ca->ledger, j->ca->issuer.id, &j->last, &less);
+    if (r < 0 || !less)
+        return r;
+    r = j->read ? 0 : witness_listed_read(j->ca, &j->listed);
+    j->read = r == 0;
+    return r < 0 ? r : guard_listed(j->ca, &j->last, &j->listed);
 }
 
 static int keep_latest(void *context, const struct ledger_audit *row)
@@ -121,7 +151,14 @@ static int judge(struct ca *ca)
         r = ca->ledger->ops->crl_last(ca->ledger, ca->issuer.id, true, &j.last);
     if (r == 0)
         r = witness_each_known(ca, judge_witness, &j);
+    if (r == 0)
+        r = judge_revocations(&j);
     return r < 0 ? r : judge_clock(ca);
+}
+
+int guard_look(struct ca *ca)
+{
+    return ca->guarded || !ca->issuer.active ? 0 : judge(ca);
 }
 
 int guard_check(struct ca *ca)

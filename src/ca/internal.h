@@ -115,6 +115,9 @@ int issuance_complete(struct ca *ca, struct issuance *issuance);
 int issuance_void(struct ca *ca, const struct ledger_certificate *row); /* inside a transaction */
 /* Inside a transaction. */
 int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason, int64_t invalid_since);
+/* The same, dated `at`, not now: another record tells of it. */
+int issuance_revoke_at(struct ca *ca, const struct ledger_certificate *row, int64_t at, int reason,
+                       int64_t invalid_since);
 /* Inside a transaction: ends every overlap of `current`'s subject at once, since a thief of the predecessor's
  * key may hold an earlier certificate of it, too. The key of `current` is spared, unless nothing is said
  * against it. */

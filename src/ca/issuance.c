@@ -171,7 +171,13 @@ int issuance_take(struct ca *ca, struct issuance *issuance, const struct ledger_
 
 int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason, int64_t invalid_since)
 {
-    int r = ca->ledger->ops->revoke(ca->ledger, row->id, pc_now(), reason, invalid_since);
+    return issuance_revoke_at(ca, row, 0, reason, invalid_since);
+}
+
+int issuance_revoke_at(struct ca *ca, const struct ledger_certificate *row, int64_t at, int reason,
+                       int64_t invalid_since)
+{
+    int r = ca->ledger->ops->revoke(ca->ledger, row->id, at ? at : pc_now(), reason, invalid_since);
     if (r < 0)
         return r;
     return ca_audit(ca, &(struct audit_act){
@@ -179,6 +185,8 @@ int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int rea
                             .outcome = "done",
                             .certificate = row->id,
                             .reason = reason,
+                            .at = at,
+                            .since = invalid_since,
                             .profile = row->record.profile,
                             .subject = row->record.cn,
                             .serial = row->record.serial,

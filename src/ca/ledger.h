@@ -211,6 +211,9 @@ struct ledger_ops {
      * without reading every revocation. */
     int (*crl_behind)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, int64_t now,
                       bool *ret);
+    /* Whether the ledger lists less than the CRL `last` did, and releases since do not make up for it: by
+     * numbers alone, to be asked before each signature. */
+    int (*crl_short)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, bool *ret);
     /* A CRL made elsewhere: of a foreign issuer (number: how many were imported), or a published one of ours
      * that a restored ledger does not know. */
     int (*crl_adopt)(struct ledger *ledger, int64_t issuer, const struct ledger_crl *crl,

@@ -64,6 +64,9 @@ struct ca_health {
      * was written last can be read. It says nothing of older ones. */
     bool ledger_sound;
     size_t ledger_checked;
+    const char
+        *guard_name; /* why nothing would be signed on this ledger: the refusal's name; NULL: it would */
+    char guard_text[1024];
     int token_error;      /* 0, or PC_E… */
     char token_text[512]; /* what it said */
 };

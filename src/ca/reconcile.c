@@ -10,6 +10,7 @@
 #include "src/base/file.h"
 #include "src/ca/audit/checkpoint.h"
 #include "src/ca/audit/key.h"
+#include "src/ca/guard.h"
 #include "src/ca/internal.h"
 #include "src/ca/loss.h"
 #include "src/pki/crl.h"
@@ -309,6 +310,9 @@ int ca_reconcile(struct ca *ca, const struct ca_reconcile_options *options, stru
         r = give_up_key(&w);
     if (r == 0)
         r = finish_all(&w);
+    /* Where the real run would be refused. */
+    if (r == 0 && options->dry_run && todo && !options->accept_loss)
+        r = guard_look(ca);
     if (r == 0)
         *ret = w.report;
     return r;

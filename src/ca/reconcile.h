@@ -9,9 +9,9 @@
 struct ca_reconcile_step {
     const char *what;    /* "certificate", "key", "crl", "file", "checkpoint", "revocation", "clock" */
     const char *name;    /* serial, label, number, path */
-    const char *subject; /* or "" */
+    const char *subject; /* or ""; a file's path where `did` is "missing" */
     const char *did;     /* "finished", "voided", "left", "made", "retired", "written", "adopted", "revoked",
-                            "recorded",     "accepted" */
+                            "held",     "recorded", "accepted"; "missing": published, and not on record: no step */
 };
 
 struct ca_reconcile_options {
@@ -25,15 +25,15 @@ struct ca_reconcile_report {
     size_t steps, left;  /* left: a process that lives works on it */
     uint64_t crl_number; /* of the CRL that was made; 0: none was needed */
     int64_t lost_from,
-        lost_until; /* what was issued between these is not on record; 0: nothing was accepted */
+        lost_until; /* what was issued between these may not be on record; 0: no such loss was met */
 };
 
 /* Unfinished rows whose owner is gone: signed again where today's settings give the same bytes and no other
  * key is replaced; else void, and on the next CRL. Planned keys, CRL numbers that were taken and never
  * issued, overlaps that have ended, files behind the record, a missing checkpoint. Does nothing, without a
  * login, when there is nothing to do. Refused by the restore guard unless accept_loss is given: then the
- * published CRL is adopted, what it lists is revoked, the clock is believed, and an audit key that the token
- * no longer holds is retired and replaced. */
+ * published CRL is adopted, what it lists is revoked or held, the clock is believed, and an audit key that
+ * the token no longer holds is retired and replaced. With `dry_run` the steps are told, then that refusal. */
 int ca_reconcile(struct ca *ca, const struct ca_reconcile_options *options, struct ca_reconcile_report *ret);
 /* How many things there are to do, for `status`; no token. */
 int ca_reconcile_count(struct ca *ca, size_t *ret);

@@ -6,6 +6,7 @@
 
 #include "src/base/error.h"
 #include "src/base/time.h"
+#include "src/ca/missing.h"
 #include "src/ca/selection.h"
 #include "src/pki/crl.h"
 #include "src/pki/openssl.h"
@@ -181,7 +182,9 @@ static int find_incident(struct order *order, struct ledger_rows *ret)
         return pc_fail(PC_EFAIL, "out of memory");
     report->records[report->revoked++] = ret->rows[0].record;
     report->incident = true;
-    r = void_reservations(ca, &ret->rows[0]);
+    r = missing_accepted(ca, ret->rows[0].record.not_before, &report->lost);
+    if (r == 0)
+        r = void_reservations(ca, &ret->rows[0]);
     for (size_t i = 1; r == 0 && i < ret->count;
          i++) /* the root: a certificate that was made of our own key */
         if (strcmp(ret->rows[i].record.profile, pki_profile_root.name) != 0)

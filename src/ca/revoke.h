@@ -22,9 +22,10 @@ struct ca_crl_report {
 void ca_crl_report_clear(struct ca_crl_report *report);
 
 struct ca_revoke_report {
-    size_t revoked, already;   /* certificates (held, released) now, and before */
-    size_t foreign;            /* valid ones of an imported CA, which only that CA can revoke */
-    bool incident;             /* the certificate was not on record */
+    size_t revoked, already; /* certificates (held, released) now, and before */
+    size_t foreign;          /* valid ones of an imported CA, which only that CA can revoke */
+    bool incident;           /* the certificate was not on record */
+    bool lost; /* and may have been, before somebody accepted that the ledger had lost something */
     struct ca_record *records; /* those of `revoked`, owned */
     struct ca_crl_report crl;  /* path NULL when none was made nor needed */
 };

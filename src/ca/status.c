@@ -5,6 +5,7 @@
 #include "src/base/error.h"
 #include "src/base/time.h"
 #include "src/ca/audit/checkpoint.h"
+#include "src/ca/guard.h"
 #include "src/ca/internal.h"
 #include "src/ca/list.h"
 #include "src/ca/reconcile.h"
@@ -143,12 +144,24 @@ static int read_record(struct ca *ca, struct ca_health *health)
     return 0;
 }
 
+static int look_at_guard(struct ca *ca, struct ca_health *health)
+{
+    int r = guard_look(ca);
+    if (r != PC_EREFUSED)
+        return r;
+    health->guard_name = pc_error_name();
+    snprintf(health->guard_text, sizeof health->guard_text, "%s", pc_error_text());
+    return 0;
+}
+
 int ca_status(struct ca *ca, struct ca_health *ret)
 {
     struct ca_health PC_CLEANUP(ca_health_clear) health = {0};
     int r = ca_summarise(ca, &health.ca);
     if (r == 0)
         r = read_record(ca, &health);
+    if (r == 0)
+        r = look_at_guard(ca, &health);
     if (r < 0)
         return r;
     look_at_token(ca, &health);

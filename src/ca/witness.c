@@ -146,33 +146,45 @@ static int is_release(void *context, const struct ledger_audit *row)
     return audit_line_read(row->line, &line) == 0 && strcmp(line.act, "release") == 0;
 }
 
-/* Whether the ledger knows why it no longer lists this entry. */
-static int explain(struct ca *ca, const struct ledger_rows *rows, bool *ret)
+/* Whether the ledger knows why it no longer lists this entry of the CRL `number`. */
+static int explain(struct ca *ca, uint64_t number, const struct ledger_rows *rows, bool *ret)
 {
     *ret = false;
     if (rows->count == 0)
         return 0;
-    if (rows->rows[0].record.not_after < pc_now()) {
-        *ret = rows->rows[0].state == LEDGER_REVOKED || rows->rows[0].state == LEDGER_HELD ||
-               rows->rows[0].state == LEDGER_VOID;
+    const struct ledger_certificate *row = &rows->rows[0];
+    if (row->record.not_after < pc_now()) {
+        *ret = row->state == LEDGER_REVOKED || row->state == LEDGER_HELD || row->state == LEDGER_VOID;
         return 0;
     }
-    int r = ca->ledger->ops->audit_of(ca->ledger, rows->rows[0].id, is_release, NULL);
+    if (row->unlisted_from <= 0 || (uint64_t)row->unlisted_from <= number)
+        return 0;
+    int r = ca->ledger->ops->audit_of(ca->ledger, row->id, is_release, NULL);
     if (r < 0)
         return r;
     *ret = r > 0;
     return 0;
 }
 
-static int entry_of(const X509_REVOKED *revoked, struct ledger_entry *ret)
+static int serial_of(const X509_REVOKED *revoked, struct ledger_entry *ret)
 {
     const ASN1_INTEGER *number = X509_REVOKED_get0_serialNumber(revoked);
     struct pki_serial serial = {.len = (size_t)ASN1_STRING_length(number)};
-    struct ledger_entry entry = {.revoked_at = pki_time_of(X509_REVOKED_get0_revocationDate(revoked))};
-    if (serial.len < 1 || serial.len > sizeof serial.octets || entry.revoked_at == INT64_MIN)
+    if (serial.len < 1 || serial.len > sizeof serial.octets)
         return pc_refuse("crl-parse", "an entry of the CRL is damaged");
     memcpy(serial.octets, ASN1_STRING_get0_data(number), serial.len);
-    pki_serial_format(&serial, entry.serial);
+    pki_serial_format(&serial, ret->serial);
+    return 0;
+}
+
+static int entry_of(const X509_REVOKED *revoked, struct ledger_entry *ret)
+{
+    struct ledger_entry entry = {.revoked_at = pki_time_of(X509_REVOKED_get0_revocationDate(revoked))};
+    if (entry.revoked_at == INT64_MIN)
+        return pc_refuse("crl-parse", "an entry of the CRL is damaged");
+    int r = serial_of(revoked, &entry);
+    if (r < 0)
+        return r;
     PC_CLEANUP(ASN1_ENUMERATED_free_ref)
     ASN1_ENUMERATED *reason = X509_REVOKED_get_ext_d2i(revoked, NID_crl_reason, NULL, NULL);
     entry.reason = reason ? (int)ASN1_ENUMERATED_get(reason) : CRL_REASON_UNSPECIFIED;
@@ -184,6 +196,32 @@ static int entry_of(const X509_REVOKED *revoked, struct ledger_entry *ret)
     return 0;
 }
 
+int witness_last(struct ca *ca, const struct ledger_crl *last, const struct witness_listed *listed,
+                 witness_lost *lost, void *context)
+{
+    PC_CLEANUP(X509_CRL_free_ref) X509_CRL *crl = NULL;
+    pc_autobytes der = {0};
+    uint64_t number = 0;
+    if (last->number == 0)
+        return 0;
+    int r = ca->ledger->ops->crl_body(ca->ledger, ca->issuer.id, last->number, &der);
+    if (r == 0)
+        r = pki_crl_parse(der.data, der.len, &crl);
+    if (r == 0)
+        r = pki_crl_number(crl, &number);
+    if (r < 0)
+        return r;
+    const struct witness w = {.path = "the last CRL on record", .crl = crl, .number = number};
+    if (number != last->number || X509_CRL_verify(crl, ca->public_key) != 1) {
+        ERR_clear_error();
+        return pc_refuse("crl-differs",
+                         "CRL number %llu on record is not the one that we signed: the ledger was changed; "
+                         "plantca audit verify tells more",
+                         (unsigned long long)last->number);
+    }
+    return witness_compare(ca, &w, listed, lost, context);
+}
+
 int witness_compare(struct ca *ca, const struct witness *witness, const struct witness_listed *listed,
                     witness_lost *lost, void *context)
 {
@@ -193,15 +231,22 @@ int witness_compare(struct ca *ca, const struct witness *witness, const struct w
         struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
         struct ledger_entry entry;
         bool explained = false;
-        r = entry_of(sk_X509_REVOKED_value(entries, i), &entry);
+        const X509_REVOKED *revoked = sk_X509_REVOKED_value(entries, i);
+        r = serial_of(revoked, &entry);
         if (r < 0)
             return r;
-        if (listed->count && bsearch(&entry, listed->rows, listed->count, sizeof entry, by_serial))
+        const struct ledger_entry *found =
+            listed->count ? bsearch(&entry, listed->rows, listed->count, sizeof entry, by_serial) : NULL;
+        if (found && found->reason != CRL_REASON_CERTIFICATE_HOLD)
             continue;
         const struct ledger_query query = {.issuer = ca->issuer.id, .serial = entry.serial};
-        r = ledger_collect(ca->ledger, &query, &rows);
+        r = entry_of(revoked, &entry);
+        if (r == 0 && found && entry.reason == CRL_REASON_CERTIFICATE_HOLD)
+            continue;
         if (r == 0)
-            r = explain(ca, &rows, &explained);
+            r = ledger_collect(ca->ledger, &query, &rows);
+        if (r == 0 && !found)
+            r = explain(ca, witness->number, &rows, &explained);
         if (r == 0 && !explained)
             r = lost(context, &entry, rows.count ? &rows.rows[0] : NULL);
     }

@@ -31,10 +31,14 @@ struct witness_listed {
 int witness_listed_read(struct ca *ca, struct witness_listed *ret);
 void witness_listed_clear(struct witness_listed *listed);
 /* Calls `lost` for each entry that the ledger neither lists nor explains (the certificate has expired, or was
- * released since). `row`: what it has on record, or NULL. */
+ * released since), or lists as held only, though it was revoked. `row`: what it has on record, or NULL. */
 typedef int witness_lost(void *context, const struct ledger_entry *entry,
                          const struct ledger_certificate *row);
 int witness_compare(struct ca *ca, const struct witness *witness, const struct witness_listed *listed,
                     witness_lost *lost, void *context);
+/* The same with the last CRL that we issued, as it is on record; PC_EREFUSED "crl-differs" when it is not the
+ * one that we signed. */
+int witness_last(struct ca *ca, const struct ledger_crl *last, const struct witness_listed *listed,
+                 witness_lost *lost, void *context);
 
 #endif

@@ -39,6 +39,7 @@ struct audit_act {
     const char *crl_sha256, *checkpoint_sha256, *file_sha256; /* of the DER, the statement, a file */
     int64_t until;    /* seconds: end of a superseded certificate's overlap; 0: none */
     int64_t since;    /* seconds: invalidityDate of a revocation; 0: none */
+    int64_t at;       /* seconds: revocation date, where it is not now; 0: not said */
     int64_t count;    /* how many things the act was about; 0: not said */
     const char *note; /* what an operator wrote, or what was accepted */
 };

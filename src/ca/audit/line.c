@@ -19,6 +19,7 @@
 /* Every member that a line may have, in the order in which it is written: by name. */
 enum member {
     ACT,
+    AT,
     BUILD,
     CERTIFICATE,
     CHAIN,
@@ -59,6 +60,7 @@ enum member {
 };
 static const char *const names[] = {
     [ACT] = "act",
+    [AT] = "at",
     [BUILD] = "build",
     [CERTIFICATE] = "certificate_sha256",
     [CHAIN] = "chain",
@@ -288,6 +290,7 @@ static int put_act(struct value values[MEMBERS], const struct audit_act *act)
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof texts / sizeof *texts; i++)
         r = put(&values[texts[i].member], texts[i].text);
+    put_number(&values[AT], (uint64_t)act->at);
     put_number(&values[COUNT], (uint64_t)act->count);
     put_number(&values[CRL_NUMBER], act->crl_number);
     put_number(&values[ROW], (uint64_t)act->certificate);
@@ -399,7 +402,8 @@ static bool take_line(const json_t *line, struct audit_line *ret)
     };
     bool good = take_number(line, SCHEMA, &schema) && take_number(line, SEQ, &l.seq) &&
                 take_number(line, ROW, &l.row) && take_number(line, CRL_NUMBER, &crl) &&
-                take_number(line, UNTIL, &l.until) && take_number(line, SINCE, &l.since);
+                take_number(line, UNTIL, &l.until) && take_number(line, SINCE, &l.since) &&
+                take_number(line, AT, &l.at);
     for (size_t i = 0; good && i < sizeof texts / sizeof *texts; i++)
         good = take_text(line, texts[i].member, texts[i].field, texts[i].size);
     if (!good || schema < 1 || schema > AUDIT_LINE_SCHEMA || !*l.act || !*l.outcome || !*l.previous ||

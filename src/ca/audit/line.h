@@ -21,7 +21,7 @@ struct audit_line {
     int schema;
     int64_t seq, row; /* row: the ledger's, or 0 */
     uint64_t crl_number;
-    int64_t until, since; /* "until", "since"; 0: not said */
+    int64_t until, since, at; /* 0: not said */
     int64_t time;
     char chain[33], previous[PKI_FINGERPRINT_TEXT];
     char act[24], outcome[16], profile[16], reason[32], serial[PKI_SERIAL_TEXT];

@@ -25,9 +25,10 @@ static const struct {
     {"supersede", LEDGER_BIT(LEDGER_CURRENT), LEDGER_SUPERSEDED},
     {"revoke",
      LEDGER_BIT(LEDGER_CURRENT) | LEDGER_BIT(LEDGER_SUPERSEDED) | LEDGER_BIT(LEDGER_HELD) |
-         LEDGER_BIT(LEDGER_FOREIGN),
-     LEDGER_REVOKED},
-    {"hold", LEDGER_BIT(LEDGER_CURRENT) | LEDGER_BIT(LEDGER_SUPERSEDED), LEDGER_HELD},
+         LEDGER_BIT(LEDGER_FOREIGN) | LEDGER_BIT(LEDGER_REVOKED),
+     LEDGER_REVOKED}, /* again: it was undone in the file, and accepted back */
+    {"hold", LEDGER_BIT(LEDGER_CURRENT) | LEDGER_BIT(LEDGER_SUPERSEDED) | LEDGER_BIT(LEDGER_HELD),
+     LEDGER_HELD},
     {"release", LEDGER_BIT(LEDGER_HELD), LEDGER_CURRENT},
     {"import", NOTHING, LEDGER_FOREIGN},
     {"incident", NOTHING, LEDGER_REVOKED},
@@ -82,7 +83,7 @@ static void step(struct story *s, const struct audit_line *line)
                      "audit row %lld: \"%s\" of ledger row %lld (%s) does not follow from what "
                      "the rows before tell of it",
                      (long long)line->seq, line->act, (long long)s->row->id, s->row->record.serial);
-    if (acts[i].to == LEDGER_HELD)
+    if (acts[i].to == LEDGER_HELD && s->state != LEDGER_BIT(LEDGER_HELD))
         s->held_from = s->state;
     s->state = LEDGER_BIT(acts[i].to);
     if (strcmp(line->act, "release") == 0 && s->held_from)
@@ -90,7 +91,7 @@ static void step(struct story *s, const struct audit_line *line)
     if (strcmp(line->act, "import") == 0 && *line->reason)
         s->state = LEDGER_BIT(LEDGER_REVOKED);
     if (s->state & (LEDGER_BIT(LEDGER_REVOKED) | LEDGER_BIT(LEDGER_HELD))) {
-        s->revoked = line->time;
+        s->revoked = line->at ? line->at : line->time;
         memcpy(s->reason, line->reason, sizeof s->reason);
     }
     if (line->until)

@@ -151,6 +151,32 @@ int db_crl_behind(struct ledger *ledger, int64_t issuer, const struct ledger_crl
     return 0;
 }
 
+int db_crl_short(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, bool *ret)
+{
+    struct db *db = (struct db *)ledger;
+    sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
+    /* What `last` listed depends on the one before it; what was revoked since can only add to that. */
+    int r = db_prepare(
+        db,
+        "SELECT ?3 >"
+        " (SELECT count(*) FROM certificate WHERE issuer = ?1 AND listed_from IS NOT NULL"
+        "   AND (not_after >= past.at OR listed_from > past.number))"
+        " + (SELECT count(*) FROM certificate WHERE issuer = ?1 AND unlisted_from > ?2"
+        "   AND listed_from IS NULL)"
+        " + (SELECT count(*) FROM orphan WHERE issuer = ?1 AND NOT EXISTS"
+        "   (SELECT 1 FROM certificate c WHERE c.issuer = ?1 AND c.serial = orphan.serial))"
+        " FROM (SELECT coalesce(max(number), 0) AS number, coalesce(max(this_update), ?4) AS at FROM"
+        "   (SELECT number, this_update FROM crl WHERE issuer = ?1 AND number < ?2 AND der IS NOT NULL"
+        "     ORDER BY number DESC LIMIT 1)) past",
+        &s, "iiii", issuer, (int64_t)last->number, (int64_t)last->entries, INT64_MIN);
+    if (r == 0)
+        r = db_step(db, s);
+    if (r <= 0)
+        return r < 0 ? r : pc_fail(PC_EFAIL, "ledger %s: no answer", db->path);
+    *ret = sqlite3_column_int(s, 0) != 0;
+    return 0;
+}
+
 int db_orphan_add(struct ledger *ledger, int64_t issuer, const struct ledger_entry *entry)
 {
     struct db *db = (struct db *)ledger;

@@ -188,6 +188,7 @@ static const struct ledger_ops sqlite_ops = {
     .crl_body = db_crl_body,
     .crl_entries = db_crl_entries,
     .crl_behind = db_crl_behind,
+    .crl_short = db_crl_short,
     .crl_adopt = db_crl_adopt,
     .orphan_add = db_orphan_add,
     .crl_pardon = db_crl_pardon,

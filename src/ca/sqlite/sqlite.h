@@ -120,6 +120,7 @@ int db_crl_pardon(struct ledger *ledger, int64_t issuer, uint64_t number, int64_
 int db_crl_body(struct ledger *ledger, int64_t issuer, uint64_t number, struct pc_bytes *ret_der);
 int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
                    ledger_entry_row *entry, void *context);
+int db_crl_short(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, bool *ret);
 int db_crl_behind(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, int64_t now,
                   bool *ret);
 int db_orphan_add(struct ledger *ledger, int64_t issuer, const struct ledger_entry *entry);

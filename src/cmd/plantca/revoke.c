@@ -51,7 +51,12 @@ static void warn_of_all(struct cmd *cmd, const struct ca_revoke_report *report)
                  "%s (plantca import brings it)",
                  report->foreign, report->foreign == 1 ? "" : "s", report->foreign == 1 ? "is" : "are",
                  report->foreign == 1 ? "it" : "them");
-    if (report->incident)
+    if (report->lost)
+        cmd_warn(cmd,
+                 "our key signed this certificate, and no act on record led to it. A loss was accepted since "
+                 "it was made: it may have been lost with the ledger. If no file or plant of yours tells of "
+                 "it, find out who used the token");
+    else if (report->incident)
         cmd_warn(cmd, "our key signed this certificate, and no act on record led to it: an incident. Find "
                       "out who used the token");
 }
@@ -68,9 +73,10 @@ static void tell(struct cmd *cmd, const struct ca_revoke_report *report, const s
     }
     if (report->revoked == 0)
         cmd_say(cmd, "%s\n", words->before);
-    cmd_set(cmd, "{s:b,s:o,s:I,s:I,s:b,s:o}", "dry_run", dry, words->json, records, "already",
+    cmd_set(cmd, "{s:b,s:o,s:I,s:I,s:b,s:b,s:o}", "dry_run", dry, words->json, records, "already",
             (json_int_t)report->already, "foreign", (json_int_t)report->foreign, "incident", report->incident,
-            "crl", report->crl.path != NULL ? plantca_crl_json(&report->crl) : json_null());
+            "maybe_lost", report->lost, "crl",
+            report->crl.path != NULL ? plantca_crl_json(&report->crl) : json_null());
     warn_of_all(cmd, report);
     plantca_crl_say(cmd, &report->crl);
     if (report->revoked > 0 && !dry)

@@ -1,5 +1,6 @@
 /* plantca status: is the authority sound, and until when. Exit 3 or 4 when its token is locked or out of
- * reach, 5 when the CRL or the CA itself has lapsed or the audit chain is broken. */
+ * reach, 5 when the CRL or the CA itself has lapsed, the audit chain is broken, or the
+ * restore guard would refuse to sign. */
 #include "src/cmd/plantca/plantca.h"
 
 #include "src/base/error.h"
@@ -21,6 +22,8 @@ static void set_json(struct cmd *cmd, const struct ca_health *health)
             cmd_json_time(health->crl_this_update), "crl_next_update", cmd_json_time(health->crl_next_update),
             "crl_entries", (json_int_t)health->crl_entries, "issuance_horizon",
             cmd_json_time(health->issuance_horizon));
+    cmd_set(cmd, "{s:o}", "guard",
+            health->guard_name != NULL ? json_string(health->guard_name) : json_null());
     cmd_set(cmd, "{s:o,s:I,s:{s:I,s:s,s:b,s:I,s:I,s:o,s:I,s:b},s:{s:I,s:b},s:{s:i,s:o}}", "crl_renew_at",
             cmd_json_time(health->crl_renew_at), "to_reconcile", (json_int_t)health->to_reconcile, "audit",
             "rows", (json_int_t)health->audit_rows, "head", health->audit_head, "sound", health->audit_sound,
@@ -52,6 +55,8 @@ static void say_all(const struct cmd *cmd, const struct ca_health *health)
               health->ledger_sound ? "sound" : "BROKEN", health->ledger_checked);
     if (health->checkpoint_at != 0)
         pc_time_format(health->checkpoint_at, checkpoint);
+    cmd_field(cmd, "Restore guard", "%s",
+              health->guard_name == NULL ? "the ledger knows what was published" : "REFUSES TO SIGN");
     cmd_field(cmd, "Audit log", "%zu rows, chain %s from row %lld on", health->audit_rows,
               health->audit_sound ? "sound" : "BROKEN", (long long)health->audit_from);
     if (health->checkpoint_at != 0)
@@ -90,11 +95,6 @@ static int judge(const struct ca_health *health, int64_t now)
             "a certificate on record is not the one whose hash is on record: restore the ledger");
     if (health->record_error != 0)
         return pc_refuse("ca-half", "%s", health->record_text);
-    if (health->ca.not_after < now)
-        return pc_refuse("ca-expired", "the CA certificate has expired");
-    if (health->crl_next_update <= now)
-        return pc_refuse("crl-lapsed",
-                         "the CRL has lapsed: brokers that read it refuse every plant; run: plantca crl");
     if (health->crl_this_update > now) {
         char from[PC_TIME_TEXT];
         pc_time_format(health->crl_this_update, from);
@@ -104,6 +104,13 @@ static int judge(const struct ca_health *health, int64_t now)
             "the clock is wrong, or was when it was made",
             from);
     }
+    if (health->guard_name != NULL)
+        return pc_refuse(health->guard_name, "nothing is signed on this ledger: %s", health->guard_text);
+    if (health->ca.not_after < now)
+        return pc_refuse("ca-expired", "the CA certificate has expired");
+    if (health->crl_next_update <= now)
+        return pc_refuse("crl-lapsed",
+                         "the CRL has lapsed: brokers that read it refuse every plant; run: plantca crl");
     if (health->crl_due)
         return pc_refuse(
             "crl-behind",
