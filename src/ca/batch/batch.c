@@ -12,7 +12,6 @@
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/ca/audit/checkpoint.h"
-#include "src/ca/audit/checkpoint.h"
 #include "src/ca/batch/pipeline.h"
 
 static const char *const outcome_names[] = {
@@ -58,14 +57,6 @@ static int first_problem(const struct batch *b)
                          b->counts.ended - good, b->counts.total, first->text);
 }
 
-/* What the batch wrote down is vouched for at its end; not by a token that is away. */
-static int vouch(struct batch *b, int stopped)
-{
-    struct checkpoint_standing standing = {0};
-    int r = stopped == PC_EUNREACH ? 0 : checkpoint_standing(b->ca, &standing);
-    return r < 0 || standing.rows_after == 0 ? r : checkpoint_make(b->ca, 0);
-}
-
 static int run(struct batch *b, struct ca_batch_report *report)
 {
     int r = receipt_open(b->ca, b->options, b->source, &b->receipt);
@@ -82,8 +73,6 @@ static int run(struct batch *b, struct ca_batch_report *report)
      * us. */
     if (r == 0 && stopped != PC_EUNREACH && b->counts.outcome[CA_BATCH_ISSUED] > 0)
         r = checkpoint_make(b->ca, 0);
-    if (r == 0)
-        r = vouch(b, stopped);
     if (stopped < 0)
         return ca_failure_again(&failure);
     return r == 0 && b->first_failed ? first_problem(b) : r;
