@@ -52,6 +52,12 @@ int hsm_key_count(struct hsm_token *token, const char *label, size_t *ret_count,
  * never used. PC_EREFUSED "key-missing", or "key-ambiguous" (and nothing is removed). Needs a login. */
 int hsm_key_destroy(struct hsm_token *token, const struct hsm_id *id);
 
+/* The pair of a plan, with which nothing was signed yet: found and sound, or made. What an interrupted run
+ * left of it (one half, or objects that the token was writing when it was cut off, which the search or the
+ * check refuses) is destroyed first. */
+int hsm_key_ensure(struct hsm_token *token, enum pki_key_type type, const char *label,
+                   const struct hsm_id *id, struct hsm_key **ret, bool *ret_made);
+
 /* Reads the attributes afresh and refuses (PC_EREFUSED, "key-attributes") unless TOKEN, PRIVATE, SENSITIVE,
  * ALWAYS_SENSITIVE, NEVER_EXTRACTABLE, LOCAL, SIGN hold and EXTRACTABLE, DECRYPT, UNWRAP, ALWAYS_AUTHENTICATE
  * (a PIN for each signature) do not. `ret` may be NULL. Called before every signing run. */

@@ -240,3 +240,31 @@ int hsm_key_destroy(struct hsm_token *token, const struct hsm_id *id)
     struct pair_arguments a = {.token = token, .id = *id};
     return hsm_run(token->workers, "removing a key", destroy_on_worker, &a, sizeof a);
 }
+
+static int find_sound(struct hsm_token *token, const struct hsm_id *id, struct hsm_key **ret)
+{
+    struct hsm_key *key PC_CLEANUP(hsm_key_free_ref) = NULL;
+    int r = hsm_key_find(token, id, &key);
+    if (r == 0)
+        r = hsm_key_check(key, NULL);
+    if (r == 0)
+        *ret = pc_steal(key);
+    return r;
+}
+
+int hsm_key_ensure(struct hsm_token *token, enum pki_key_type type, const char *label,
+                   const struct hsm_id *id, struct hsm_key **ret, bool *ret_made)
+{
+    int r = find_sound(token, id, ret);
+    bool found = r == 0;
+    if (r == PC_EREFUSED) {
+        r = hsm_key_destroy(token, id);
+        if (r == PC_EREFUSED && strcmp(pc_error_name(), "key-missing") == 0)
+            r = 0;
+        if (r == 0)
+            r = hsm_key_generate(token, type, label, id, ret);
+    }
+    if (r == 0)
+        *ret_made = !found;
+    return r;
+}

@@ -127,28 +127,24 @@ static int refuse_lost(const struct ca *ca, const char *sha256)
                      ca->token_info.label, sha256);
 }
 
-/* The pair of the plan: found, or made. Half a pair that an interrupted run left is removed, for nothing can
- * have been signed with it. */
+/* The pair of the plan. One that was certified is never made anew: it may have signed. */
 static int find_or_make(struct ca *ca, const struct ledger_key *plan, struct hsm_key **ret)
 {
     struct hsm_key *key PC_CLEANUP(hsm_key_free_ref) = NULL;
     struct ledger_certificate row;
-    const char *outcome = "found";
-    int r = hsm_key_find(ca->token, &plan->key_id, &key);
-    if (is_missing(r)) {
-        r = certificate_row(ca, &row);
-        if (r == 0 && row.state == LEDGER_CURRENT && row.id)
-            return refuse_lost(ca, row.record.key_sha256);
-        if (r == 0)
-            r = hsm_key_destroy(ca->token, &plan->key_id);
+    bool made = false;
+    int r = certificate_row(ca, &row);
+    if (r < 0)
+        return r;
+    if (row.state == LEDGER_CURRENT && row.id) {
+        r = hsm_key_find(ca->token, &plan->key_id, &key);
         if (is_missing(r))
-            r = 0;
-        if (r == 0)
-            r = hsm_key_generate(ca->token, PKI_KEY_EC_P256, plan->label, &plan->key_id, &key);
-        outcome = "done";
+            return refuse_lost(ca, row.record.key_sha256);
+    } else {
+        r = hsm_key_ensure(ca->token, PKI_KEY_EC_P256, plan->label, &plan->key_id, &key, &made);
     }
     if (r == 0)
-        r = record_key(ca, key, outcome);
+        r = record_key(ca, key, made ? "done" : "found");
     if (r == 0)
         *ret = pc_steal(key);
     return r;

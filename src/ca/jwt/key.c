@@ -88,30 +88,12 @@ static int write_plan(struct ca *ca, size_t number)
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
-static bool is_missing(int r)
-{
-    return r == PC_EREFUSED && strcmp(pc_error_name(), "key-missing") == 0;
-}
-
-/* The pair of the plan: found, where an interrupted run made it, or made. Half a pair is removed first. */
-static int find_or_make(struct ca *ca, const struct ledger_key *plan, struct hsm_key **ret)
-{
-    int r = hsm_key_find(ca->token, &plan->key_id, ret);
-    if (!is_missing(r))
-        return r;
-    r = hsm_key_destroy(ca->token, &plan->key_id);
-    return r < 0 && !is_missing(r)
-               ? r
-               : hsm_key_generate(ca->token, PKI_KEY_RSA_2048, plan->label, &plan->key_id, ret);
-}
-
 static int activate(struct ca *ca, struct ledger_key key)
 {
     struct hsm_key *pair PC_CLEANUP(hsm_key_free_ref) = NULL;
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    int r = find_or_make(ca, &key, &pair);
-    if (r == 0)
-        r = hsm_key_check(pair, NULL);
+    bool made;
+    int r = hsm_key_ensure(ca->token, PKI_KEY_RSA_2048, key.label, &key.key_id, &pair, &made);
     if (r == 0)
         r = pki_key_fingerprint(hsm_key_public(pair), key.sha256);
     if (r == 0)
