@@ -56,6 +56,63 @@ verified() { # RECEIPT: by openssl, with the CA's certificate alone
     openssl cms -verify -binary -inform DER -in "${receipt%.jsonl}.p7s" -content "$1" -CAfile state/ca.crt -purpose any -out /dev/null
 }
 check "the receipt is signed" verified "$receipt"
+check "the audit log" "$PLANTCA" audit export -o audit.jsonl
+same "$(grep '"act":"batch"' audit.jsonl | sed -n 's/.*"count":400,"file_sha256":"\([0-9a-f]*\)".*/\1/p')" \
+    "$(sha256sum <"$receipt" | cut -d' ' -f1)" "names the receipt"
+same "$(tail -n 1 audit.jsonl | grep -c '^{"act":"checkpoint"')" 1 "and is vouched for behind it"
+
+# By our own program, on the CA's host and on an auditor's machine.
+proof() { "$PLANTCA" audit receipt "$@"; }
+bad_receipt() { # NAME DESCRIPTION ARGUMENT…: refused by this name, with the ledger and without
+    local name=$1 what=$2
+    shift 2
+    expect 5 "$what" proof --json "$@"
+    json "is refused: $name" "d['error']['name'] == '$name'"
+    expect 5 "$what, by an auditor" proof --json --ca state/ca.crt -c alone.conf "$@"
+    json "is refused: $name" "d['error']['name'] == '$name'"
+}
+signature=${receipt%.jsonl}.p7s
+echo >alone.conf
+check "audit receipt" proof --json "$receipt"
+json "tells what it found" 'd["items"] == d["issued"] == 400 and d["complete"] and d["recorded"] and d["audit_row"] > 800 and d["not_through"] == []'
+check "without a ledger" proof --ca state/ca.crt -c alone.conf "$receipt" "$signature"
+said '^Items +400: 400 issued' "tells as well"
+said 'Not known' "and what it cannot know"
+expect 2 "no receipt" proof
+expect 2 "a file for another act" "$PLANTCA" audit verify "$receipt"
+sed 200d "$receipt" >bad.jsonl
+bad_receipt receipt-counts "a line less" bad.jsonl "$signature"
+sed 200p "$receipt" >bad.jsonl
+bad_receipt receipt-counts "a line more" bad.jsonl "$signature"
+sed '$d' "$receipt" >bad.jsonl
+bad_receipt receipt-trailer "no trailer" bad.jsonl "$signature"
+sed '200s/"key_sha256":"./"key_sha256":"x/' "$receipt" >bad.jsonl
+bad_receipt cms-signature "a line changed" bad.jsonl "$signature"
+sed '200s/^/x/' "$receipt" >bad.jsonl
+bad_receipt receipt-line "no JSON" bad.jsonl "$signature"
+cp "$receipt" bad.jsonl
+rm -f bad.p7s
+bad_receipt receipt-unsigned "no signature" bad.jsonl
+new_csr "$UUID2" forger.key forger.csr
+check "a PLC's certificate" "$PLANTCA" sign -q --plant "$UUID2" forger.csr -o forger.crt
+openssl cms -sign -binary -nosmimecap -in bad.jsonl -signer forger.crt -inkey forger.key -outform DER -out bad.p7s
+bad_receipt cms-signer "signed by a PLC's key" bad.jsonl
+openssl_ca other
+openssl cms -sign -binary -nosmimecap -in bad.jsonl -signer other.crt -inkey other.key -outform DER -out bad.p7s
+bad_receipt cms-signer "signed by another CA" bad.jsonl
+expect 5 "of another CA" proof --json --ca other.crt -c alone.conf "$receipt"
+json "is refused" 'd["error"]["name"] == "receipt-ca"'
+cp -a state restored
+/usr/bin/python3 - <<'PY'
+import sqlite3
+db = sqlite3.connect("restored/ledger.db")
+for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+    db.execute("DROP TRIGGER " + name)
+db.execute("DELETE FROM audit WHERE seq > 500")
+db.commit()
+PY
+expect 5 "by a ledger that ends before it" proof --json --state restored "$receipt"
+json "is refused" 'd["error"]["name"] == "receipt-head"'
 sed 200d "$receipt" >shorter
 expect 4 "a line less" verified shorter
 sed '7s/issued/failed/' "$receipt" >other
@@ -69,11 +126,6 @@ same "$(openssl x509 -in "${crts[9]}" -outform DER | sha256sum | cut -d' ' -f1)"
     "$(grep "$(basename "${crts[9]}" .crt)" "$receipt" | sed 's/.*"certificate_sha256":"\([0-9a-f]*\)".*/\1/')" "that of its certificate"
 same "$(openssl req -in "${csrs[9]}" -outform DER | sha256sum | cut -d' ' -f1)" \
     "$(grep "$(basename "${csrs[9]}" .csr)" "$receipt" | sed 's/.*"request_sha256":"\([0-9a-f]*\)".*/\1/')" "and that of its request"
-
-check "the audit log" "$PLANTCA" audit export -o audit.jsonl
-same "$(grep '"act":"batch"' audit.jsonl | sed -n 's/.*"count":400,"file_sha256":"\([0-9a-f]*\)".*/\1/p')" \
-    "$(sha256sum <"$receipt" | cut -d' ' -f1)" "names the receipt"
-same "$(tail -n 1 audit.jsonl | grep -c '^{"act":"checkpoint"')" 1 "and is vouched for behind it"
 
 # What a killed run left of its receipt, what a living one holds, and what only looks like it.
 dead=certs/.receipt-20260101T000000Z-00000001.jsonl.0123456789abcdef

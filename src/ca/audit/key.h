@@ -18,6 +18,10 @@ int audit_key_ensure(struct ca *ca);
  * before it. */
 int audit_key_retire_lost(struct ca *ca, const char *why, bool *ret_retired);
 
+/* Whether `signer`, a certificate of ours, is an audit key's, and may have signed at `at`: on record as it
+ * is, and not revoked before. PC_EREFUSED "cms-signer". `ca` NULL: there is no record to ask. */
+int audit_signer_check(struct ca *ca, X509 *signer, int64_t at);
+
 /* Signs a file (of any length; read piece by piece) with the audit key: detached CMS (RFC 5652) as DER, the
  * audit certificate in it, time now. audit_key_ensure is called by it. Errors of hsm_key_work. */
 int audit_sign_file(struct ca *ca, const char *path, struct pc_bytes *ret_cms);

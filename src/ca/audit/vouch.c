@@ -28,7 +28,7 @@ static bool is_audit_certificate(X509 *certificate)
 
 /* The certificate must be on record as it is: whoever can use our key behind the ledger's back makes others.
  */
-static int judge_signer(const struct verification *v, X509 *signer)
+static int judge_signer(struct ca *ca, X509 *signer, int64_t at)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
     struct pki_serial serial;
@@ -39,13 +39,21 @@ static int judge_signer(const struct verification *v, X509 *signer)
     if (r < 0)
         return r;
     pki_serial_format(&serial, text);
-    r = ledger_collect(v->ca->ledger, &(struct ledger_query){.issuer = v->ca->issuer.id, .serial = text},
-                       &rows);
+    r = ledger_collect(ca->ledger, &(struct ledger_query){.issuer = ca->issuer.id, .serial = text}, &rows);
     if (r < 0)
         return r;
     if (rows.count == 0 || strcmp(rows.rows[0].record.certificate_sha256, sha256) != 0)
         return pc_refuse("cms-signer", "signed by a certificate (serial %s) that is not on record", text);
+    if (at && rows.rows[0].state == LEDGER_REVOKED && at > rows.rows[0].record.revoked_at)
+        return pc_refuse("cms-signer", "signed when its certificate (serial %s) was revoked already", text);
     return 0;
+}
+
+int audit_signer_check(struct ca *ca, X509 *signer, int64_t at)
+{
+    if (!is_audit_certificate(signer))
+        return pc_refuse("cms-signer", "signed by a certificate that is no audit key's");
+    return ca ? judge_signer(ca, signer, at) : 0;
 }
 
 /* `what` names it in a fault. The statement counts only when its signature holds. */
@@ -69,7 +77,7 @@ static int judge(struct verification *v, const char *from, const char *what, con
     if (r == 0)
         r = checkpoint_statement_parse(json, &mark.said);
     if (r == 0)
-        r = judge_signer(v, signer);
+        r = judge_signer(v->ca, signer, 0);
     if (r == 0 && strcmp(mark.said.ca, ca) != 0)
         r = pc_refuse("checkpoint-ca", "it vouches for another CA (certificate %s)", mark.said.ca);
     if (r == PC_EREFUSED) {

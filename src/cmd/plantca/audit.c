@@ -5,6 +5,7 @@
 
 #include "src/base/error.h"
 #include "src/ca/audit.h"
+#include "src/ca/batch/proof.h"
 #include "src/cmd/output.h"
 
 #define FAULTS_SHOWN 100
@@ -171,6 +172,63 @@ static int write_out(struct cmd *cmd, struct ca *ca)
     return rc != 0 ? rc : export_to(cmd, ca, out);
 }
 
+static void show_item(void *context, const char *input, const char *outcome, const char *text)
+{
+    struct faults *items = context;
+
+    json_array_append_new(items->list, json_pack("{s:o,s:s,s:o}", "input", cmd_json_text(input), "outcome",
+                                                 outcome, "message", cmd_json_text(text)));
+    cmd_say(items->cmd, "%s: %s\n", outcome, *text != '\0' ? text : input);
+}
+
+static void tell_receipt(struct cmd *cmd, const struct ca_receipt_report *report, json_t *items)
+{
+    const struct ca_batch_counts *counts = &report->counts;
+    char at[PC_TIME_TEXT];
+
+    pc_time_format(report->signed_at, at);
+    cmd_set(cmd, "{s:I,s:b,s:b,s:s,s:s,s:o,s:I,s:o}", "items", (json_int_t)counts->total, "complete",
+            report->complete, "recorded", report->recorded, "ca_sha256", report->ca_sha256, "signer",
+            report->signer, "signed_at", cmd_json_time(report->signed_at), "audit_row",
+            (json_int_t)report->head, "not_through", items);
+    for (int i = 0; i < CA_BATCH_OUTCOMES; i++)
+        cmd_set(cmd, "{s:I}", ca_batch_outcome_name((enum ca_batch_outcome)i),
+                (json_int_t)counts->outcome[i]);
+    cmd_field(cmd, "Items", "%zu: %zu issued, %zu issued before, %zu refused, %zu failed, %zu pending",
+              counts->total, counts->outcome[CA_BATCH_ISSUED], counts->outcome[CA_BATCH_ALREADY],
+              counts->outcome[CA_BATCH_REFUSED], counts->outcome[CA_BATCH_FAILED],
+              counts->outcome[CA_BATCH_PENDING]);
+    cmd_field(cmd, "Signed", "%s, by the audit key with certificate %s", at, report->signer);
+    cmd_field(cmd, "CA SHA-256", "%s", report->ca_sha256);
+    if (report->recorded)
+        cmd_field(cmd, "On record", "row %lld of the audit log, and every certificate",
+                  (long long)report->head);
+    else
+        cmd_field(cmd, "Not known", "what the ledger says: none was asked");
+    cmd_field(cmd, "Verdict", "%s", report->complete ? "sound" : "sound, of a batch that was stopped");
+}
+
+static int receipt(struct cmd *cmd, struct ca *ca)
+{
+    struct faults items = {.cmd = cmd, .list = json_array()};
+    struct ca_receipt_report report;
+    const struct ca_receipt_options options = {
+        .receipt = cmd->operands[1],
+        .signature = cmd->operand_count > 2 ? cmd->operands[2] : NULL,
+        .certificate = cmd_value(cmd, "ca"),
+        .item = show_item,
+        .context = &items,
+    };
+    int rc = ca_receipt_verify(ca, &options, &report);
+
+    if (rc != 0) {
+        json_decref(items.list);
+        return rc;
+    }
+    tell_receipt(cmd, &report, items.list);
+    return 0;
+}
+
 int plantca_run_audit(struct cmd *cmd)
 {
     static const struct {
@@ -178,10 +236,12 @@ int plantca_run_audit(struct cmd *cmd)
         int (*run)(struct cmd *cmd, struct ca *ca);
         int (*open)(const struct ca_settings *settings, struct ca **ret);
         const char *options[6];
+        size_t files; /* operands behind its name, at most */
     } acts[] = {
-        {"verify", verify, ca_open_to_read, {"head", "crl", "ca", "state"}},
-        {"checkpoint", checkpoint, ca_open, {"ship", "pin-file", "pin-fd"}},
-        {"export", write_out, ca_open_to_read, {"out", "state"}},
+        {"verify", verify, ca_open_to_read, {"head", "crl", "ca", "state"}, 0},
+        {"checkpoint", checkpoint, ca_open, {"ship", "pin-file", "pin-fd"}, 0},
+        {"export", write_out, ca_open_to_read, {"out", "state"}, 0},
+        {"receipt", receipt, ca_open_to_read, {"ca", "state"}, 2},
     };
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
@@ -190,7 +250,7 @@ int plantca_run_audit(struct cmd *cmd)
     while (act < CMD_LENGTH(acts) && strcmp(acts[act].name, cmd->operands[0]) != 0)
         act++;
     if (act == CMD_LENGTH(acts))
-        return pc_fail(PC_EUSAGE, "'%.40s' is none of verify, checkpoint, export", cmd->operands[0]);
+        return pc_fail(PC_EUSAGE, "'%.40s' is none of verify, checkpoint, export, receipt", cmd->operands[0]);
     for (size_t i = 0; i < cmd->command->option_count; i++) {
         const char *name = cmd->command->options[i].name;
         bool known = false;
@@ -199,8 +259,14 @@ int plantca_run_audit(struct cmd *cmd)
         if (!known && cmd_given(cmd, name))
             return pc_fail(PC_EUSAGE, "--%s does not go with %s", name, acts[act].name);
     }
+    size_t files = cmd->operand_count - 1;
+    if (files > acts[act].files || (files == 0 && acts[act].files > 0))
+        return pc_fail(PC_EUSAGE, files > 0 ? "unexpected operand '%s'" : "the receipt must be named%s",
+                       files > 0 ? cmd->operands[1] : "");
     int rc = plantca_read_settings(cmd, &settings);
-    if (rc == 0)
+    /* An auditor's machine has the CA certificate, and no ledger. */
+    bool alone = acts[act].run == receipt && cmd_given(cmd, "ca") && !cmd_given(cmd, "state");
+    if (rc == 0 && !alone)
         rc = acts[act].open(&settings, &ca);
     return rc != 0 ? rc : acts[act].run(cmd, ca);
 }
