@@ -13,6 +13,11 @@ expect 4 "the token cannot be reached" key -c "$(without_token)"
 expect 5 "output to a folder" key -o state
 expect 5 "no key with this kid" key --retire nonsense
 said 'jwt-key-unknown|no JWT key' "says so"
+same "$(sqlite3 state/ledger.db "SELECT count(*) FROM token_key WHERE role = 'jwt'")" 0 "and none was made"
+expect 2 "two acts" key --rotate --adopt
+expect 5 "nothing to adopt" key --adopt --json
+json "is refused" 'd["error"]["name"] == "jwt-key-adopt"'
+cp -a state before-key
 check "jwt-key" key -o first.pem
 check "again" key -o again.pem
 said 'already' "says that it was there"
@@ -30,6 +35,7 @@ check "--rotate" key --rotate -o second.pem
 same "$(rows)" 2 "the old one stays in the set"
 check "another key" differs first.pem second.pem
 check "--retire" key --retire "$kid" -o third.pem
+said "$kid was retired" "says what it did"
 same "$(cmp second.pem third.pem 2>&1)$(rows)" 1 "only the new one is left"
 expect 5 "a retired one is unknown" key --retire "$kid"
 
@@ -48,4 +54,15 @@ assert load_pem_public_key(open("third.pem", "rb").read()).public_numbers() == k
 PY
 check "python3-jwt reads the set" /usr/bin/python3 read.py
 check "the audit log is sound" "$PLANTCA" audit verify
+expect 5 "nothing more to adopt" key --adopt
+
+# A ledger from before the key was made.
+sed "s|^state .*|state = $WORK/before-key|" "$PLANTCA_CONFIG" >restored.conf
+expect 5 "the key of a restored ledger" key -c restored.conf
+said "1 private key labelled 'plantca-jwt' is there already.*--adopt" "says what to do"
+check "--adopt" key -c restored.conf --adopt -o adopted.pem
+same "$(cmp first.pem adopted.pem 2>&1)" "" "takes the key in the token"
+check "it stays" key -c restored.conf -o adopted.pem
+same "$(cmp first.pem adopted.pem 2>&1)" "" "the same"
+same "$(sqlite3 before-key/ledger.db "SELECT count(*) FROM audit WHERE line LIKE '%\"note\":\"adopted\"%'")" 1 "and is in the audit log"
 finish

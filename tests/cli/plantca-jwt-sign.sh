@@ -15,7 +15,17 @@ expect 2 "no subject" sign --ttl 1h
 expect 2 "no ttl" sign --sub $UUID1
 expect 2 "a subject that is no UUID" sign --sub station --ttl 1h
 expect 2 "a ttl of more than 366 days" sign --sub $UUID1 --ttl 367d
-expect 2 "a ttl of nothing" sign --sub $UUID1 --ttl 0
+expect 2 "a ttl of nothing" sign --sub $UUID1 --ttl 0s
+expect 2 "a ttl without a unit" sign --sub $UUID1 --ttl 300
+said "needs a unit .*from 1s to 366d" "says the bounds"
+expect 5 "a plant that is not on record" sign --sub $UUID1 --ttl 1h --json
+json "is refused" 'd["error"]["name"] == "jwt-plant" and "--any" in d["error"]["message"]'
+check "--any" sign --sub $UUID1 --ttl 1h --any
+for n in 1 2; do
+    uuid=UUID$n
+    new_csr "${!uuid}" "$n.key" "$n.csr"
+    check "plant $n" "$PLANTCA" sign -q --plant "${!uuid}" "$n.csr" -o "$n.crt"
+done
 expect 2 "a claim without a value" sign --sub $UUID1 --ttl 1h --claim role
 expect 2 "a claim without a name" sign --sub $UUID1 --ttl 1h --claim =x
 for name in iss sub aud exp nbf iat jti; do
@@ -38,7 +48,7 @@ json "holds the token" 'd["token"].count(".") == 2 and d["subject"].endswith("2"
 "$PLANTCA" jwt-key --rotate >/dev/null 2>&1
 "$PLANTCA" jwt-key --jwks -o set.json >/dev/null 2>&1
 check "with a new key" sign --sub $UUID1 --ttl 1h -o third.jwt
-same "$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE line LIKE '%\"act\":\"jwt\"%'")" 4 "each is in the audit log"
+same "$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE line LIKE '%\"act\":\"jwt\"%'")" 5 "each is in the audit log"
 
 cat >verify.py <<'PY'
 import base64, json, sys, time, jwt
@@ -76,5 +86,13 @@ refused("a changed payload", jwt.InvalidSignatureError, lambda: verify(".".join(
 refused("the other key", jwt.InvalidSignatureError, lambda: jwt.decode(first, other, algorithms=["RS256"], audience="mqtt"))
 PY
 check "python3-jwt verifies them, and refuses what was changed, is another's or has expired" /usr/bin/python3 verify.py
+check "hold" "$PLANTCA" hold -q --plant $UUID1
+expect 5 "a plant on hold" sign --sub $UUID1 --ttl 1h --any
+said "is on hold" "says so"
+check "release" "$PLANTCA" release -q --plant $UUID1
+check "released" sign --sub $UUID1 --ttl 1h
+check "revoke" "$PLANTCA" revoke -q --plant $UUID1 --reason keyCompromise
+expect 5 "a revoked plant" sign --sub $UUID1 --ttl 1h --any -c "$(without_token)"
+said "is revoked" "before the token is asked"
 check "the audit log is sound" "$PLANTCA" audit verify
 finish

@@ -80,14 +80,16 @@ static int take_keys(struct ca *ca, const char *retire, struct ca_jwt_key *ret)
     return r < 0 ? r : jwk_text(json_pack("{s:O}", "keys", set), &ret->jwks);
 }
 
-int ca_jwt_key(struct ca *ca, bool rotate, const char *retire, struct ca_jwt_key *ret)
+int ca_jwt_key(struct ca *ca, enum ca_jwt_act act, const char *retire, struct ca_jwt_key *ret)
 {
     struct ca_jwt_key key PC_CLEANUP(ca_jwt_key_clear) = {0};
     int r = ca_signing_key(ca);
     if (r == 0)
         r = guard_check(ca);
     if (r == 0)
-        r = jwt_key_ensure(ca, rotate, &key.made);
+        r = retire                ? 0
+            : act == CA_JWT_ADOPT ? jwt_key_adopt(ca)
+                                  : jwt_key_ensure(ca, act == CA_JWT_ROTATE, &key.made);
     if (r == 0)
         r = take_keys(ca, retire, &key);
     if (r < 0)
@@ -203,6 +205,34 @@ static int sign(struct hsm_key *key, const struct pc_bytes *input, struct pc_byt
     return pc_bytes_copy(token, strlen(token), ret);
 }
 
+static int keep_row(void *context, const struct ledger_certificate *row)
+{
+    *(struct ledger_certificate *)context = *row;
+    return 0;
+}
+
+/* A plant that may not come in by its certificate does not get a token to come in by. */
+static int judge_plant(struct ca *ca, const struct ca_jwt_plan *plan)
+{
+    const struct ledger_query query = {.subject = plan->subject,
+                                       .states = LEDGER_BIT(LEDGER_CURRENT) | LEDGER_BIT(LEDGER_SUPERSEDED) |
+                                                 LEDGER_BIT(LEDGER_HELD) | LEDGER_BIT(LEDGER_REVOKED) |
+                                                 LEDGER_BIT(LEDGER_FOREIGN),
+                                       .newest_first = true,
+                                       .limit = 1};
+    struct ledger_certificate row = {0};
+    int r = ca->ledger->ops->find(ca->ledger, &query, keep_row, &row);
+    if (r < 0)
+        return r;
+    if (row.id && (row.state == LEDGER_REVOKED || row.state == LEDGER_HELD))
+        return pc_refuse("jwt-plant", "plant %s: its newest certificate %s is %s", plan->subject,
+                         row.record.serial, row.state == LEDGER_HELD ? "on hold" : "revoked");
+    if (!row.id && !plan->any)
+        return pc_refuse("jwt-plant", "plant %s: no certificate of it is on record (--any allows that)",
+                         plan->subject);
+    return 0;
+}
+
 int ca_jwt_sign(struct ca *ca, const struct ca_jwt_plan *plan, struct pc_bytes *ret_token)
 {
     struct hsm_key *key PC_CLEANUP(hsm_key_free_ref) = NULL;
@@ -210,8 +240,7 @@ int ca_jwt_sign(struct ca *ca, const struct ca_jwt_plan *plan, struct pc_bytes *
     struct jwt_keys keys;
     int64_t now = pc_now();
     if (plan->ttl < 1 || plan->ttl > CA_JWT_TTL_MAX)
-        return pc_fail(PC_EUSAGE, "a token lives from one second to %lld days",
-                       (long long)(CA_JWT_TTL_MAX / PC_DAY));
+        return pc_fail(PC_EUSAGE, "a token lives from 1s to %lldd", (long long)(CA_JWT_TTL_MAX / PC_DAY));
     int r = make_payload(plan, now, &payload);
     if (r == 0)
         r = jwt_keys_on_record(ca, &keys);
@@ -220,7 +249,9 @@ int ca_jwt_sign(struct ca *ca, const struct ca_jwt_plan *plan, struct pc_bytes *
     const struct ledger_key *current = jwt_key_current(&keys);
     if (!current)
         return pc_refuse("jwt-key-missing", "there is no JWT key yet: 'plantca jwt-key' makes it");
-    r = ca_signing_key(ca);
+    r = judge_plant(ca, plan);
+    if (r == 0)
+        r = ca_signing_key(ca);
     if (r == 0)
         r = guard_check(ca);
     if (r == 0)

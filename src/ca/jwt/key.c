@@ -67,17 +67,18 @@ static int audit(struct ca *ca, const struct ledger_key *key, const char *note)
                                             .note = note});
 }
 
+static void name_key(size_t number, struct ledger_key *key)
+{
+    snprintf(key->label, sizeof key->label, number > 1 ? "%s-%zu" : "%s", JWT_KEY_LABEL, number);
+}
+
 static int write_plan(struct ca *ca, size_t number)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    struct ledger_key plan = {.role = JWT_KEY_ROLE,
-                              .state = "planned",
-                              .label = JWT_KEY_LABEL,
-                              .key_id = {.len = HSM_ID_LEN},
-                              .planned_at = pc_now()};
+    struct ledger_key plan = {
+        .role = JWT_KEY_ROLE, .state = "planned", .key_id = {.len = HSM_ID_LEN}, .planned_at = pc_now()};
     snprintf(plan.key_type, sizeof plan.key_type, "%s", pki_key_type_name(PKI_KEY_RSA_2048));
-    if (number > 1)
-        snprintf(plan.label, sizeof plan.label, "%s-%zu", JWT_KEY_LABEL, number);
+    name_key(number, &plan);
     int r = pc_random(plan.key_id.octets, plan.key_id.len);
     if (r == 0)
         r = ca_begin(ca, &open);
@@ -88,12 +89,25 @@ static int write_plan(struct ca *ca, size_t number)
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
+/* A restored ledger does not know the key that was made after it was copied. */
+static int name_way_out(int r)
+{
+    struct ca_failure failure = {0};
+    if (r != PC_EREFUSED || strcmp(pc_error_name(), "key-exists") != 0)
+        return r;
+    ca_failure_keep(r, &failure);
+    return pc_refuse("key-exists",
+                     "%s; if an older ledger was restored, 'plantca jwt-key --adopt' puts that key back on "
+                     "record",
+                     failure.text);
+}
+
 static int activate(struct ca *ca, struct ledger_key key)
 {
     struct hsm_key *pair PC_CLEANUP(hsm_key_free_ref) = NULL;
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     bool made;
-    int r = hsm_key_ensure(ca->token, PKI_KEY_RSA_2048, key.label, &key.key_id, &pair, &made);
+    int r = name_way_out(hsm_key_ensure(ca->token, PKI_KEY_RSA_2048, key.label, &key.key_id, &pair, &made));
     if (r == 0)
         r = pki_key_fingerprint(hsm_key_public(pair), key.sha256);
     if (r == 0)
@@ -105,14 +119,79 @@ static int activate(struct ca *ca, struct ledger_key key)
     return r < 0 ? r : ca_commit(ca, &open);
 }
 
-int jwt_key_ensure(struct ca *ca, bool fresh, bool *ret_made)
+/* As strict as with a key that we made. */
+static int judge_found(struct ca *ca, struct ledger_key *key)
+{
+    struct hsm_key *pair PC_CLEANUP(hsm_key_free_ref) = NULL;
+    enum pki_key_type type;
+    int r = hsm_key_find(ca->token, &key->key_id, &pair);
+    if (r == 0)
+        r = hsm_key_check(pair, NULL);
+    if (r == 0)
+        r = pki_key_fingerprint(hsm_key_public(pair), key->sha256);
+    if (r == 0 && EVP_PKEY_eq(hsm_key_public(pair), ca->public_key) == 1)
+        r = pc_refuse("key-mismatch", "it is the CA's own key, which signs no tokens");
+    if (r == 0 && (pki_key_type_of(hsm_key_public(pair), &type) != 0 || type != PKI_KEY_RSA_2048))
+        r = pc_refuse("key-type", "it is no %s key", pki_key_type_name(PKI_KEY_RSA_2048));
+    return r < 0 ? pc_fail_in("key '%s' in the token", key->label) : 0;
+}
+
+static int record_found(struct ca *ca, const struct ledger_key *planned, struct ledger_key *key)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca_begin(ca, &open);
+    if (r == 0 && planned)
+        r = ca->ledger->ops->key_retire(ca->ledger, planned->id);
+    if (r == 0)
+        r = ca->ledger->ops->key_plan(ca->ledger, key, &key->id);
+    if (r == 0)
+        r = ca->ledger->ops->key_activate(ca->ledger, key->id, key->sha256, 0);
+    if (r == 0)
+        r = audit(ca, key, "adopted");
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+static int take_lock(struct ca *ca, int *ret_fd)
 {
     pc_autofree char *path = NULL;
+    int r = ca_state_path(ca->settings, "jwt.lock", &path);
+    return r < 0 ? r : pc_lock_take(path, LOCK_WAIT, ret_fd);
+}
+
+int jwt_key_adopt(struct ca *ca)
+{
+    struct ledger_key key = {.role = JWT_KEY_ROLE, .state = "planned", .planned_at = pc_now()};
+    pc_autoclose int lock = -1;
+    struct jwt_keys keys;
+    size_t count = 0;
+    int r = take_lock(ca, &lock);
+    if (r == 0)
+        r = jwt_keys_on_record(ca, &keys);
+    if (r < 0)
+        return r;
+    const struct ledger_key *planned = newest(&keys, "planned");
+    snprintf(key.key_type, sizeof key.key_type, "%s", pki_key_type_name(PKI_KEY_RSA_2048));
+    name_key(keys.count + 1, &key);
+    if (planned)
+        memcpy(key.label, planned->label, sizeof key.label);
+    r = hsm_key_count(ca->token, key.label, &count, &key.key_id);
+    if (r == 0 && count != 1)
+        r = pc_refuse("jwt-key-adopt", "the token holds %zu keys labelled '%s'; exactly one can be adopted",
+                      count, key.label);
+    for (size_t i = 0; r == 0 && i < keys.count; i++)
+        if (&keys.keys[i] != planned && keys.keys[i].key_id.len == key.key_id.len &&
+            memcmp(keys.keys[i].key_id.octets, key.key_id.octets, key.key_id.len) == 0)
+            r = pc_refuse("jwt-key-adopt", "the key labelled '%s' is on record already", key.label);
+    if (r == 0)
+        r = judge_found(ca, &key);
+    return r < 0 ? r : record_found(ca, planned, &key);
+}
+
+int jwt_key_ensure(struct ca *ca, bool fresh, bool *ret_made)
+{
     pc_autoclose int lock = -1; /* two that start at once make one key */
     struct jwt_keys keys;
-    int r = ca_state_path(ca->settings, "jwt.lock", &path);
-    if (r == 0)
-        r = pc_lock_take(path, LOCK_WAIT, &lock);
+    int r = take_lock(ca, &lock);
     if (r == 0)
         r = jwt_keys_on_record(ca, &keys);
     if (r < 0)

@@ -20,6 +20,9 @@ const struct ledger_key *jwt_key_current(const struct jwt_keys *keys);
 int jwt_key_open(struct ca *ca, const struct ledger_key *record, struct hsm_key **ret);
 /* A current key: what is planned is finished; a new one is planned, if there is none or `fresh`. */
 int jwt_key_ensure(struct ca *ca, bool fresh, bool *ret_made);
+/* Exactly one key of the token has the label of the planned key, else of the next one: it is put on record,
+ * in the place of what was planned, and signs. PC_EREFUSED "jwt-key-adopt". */
+int jwt_key_adopt(struct ca *ca);
 int jwt_key_retire(struct ca *ca, const struct ledger_key *record);
 
 #endif

@@ -36,18 +36,23 @@ static int end_line(struct pc_bytes *text)
 int plantca_run_jwt_key(struct cmd *cmd)
 {
     const char *out = cmd_value(cmd, "out");
-    bool set = cmd_given(cmd, "jwks");
+    static const char *const acts[] = {"rotate", "adopt", "retire", NULL};
+    bool set = cmd_given(cmd, "jwks"), adopt = cmd_given(cmd, "adopt");
+    const char *retired = cmd_value(cmd, "retire");
+    enum ca_jwt_act act = adopt ? CA_JWT_ADOPT : cmd_given(cmd, "rotate") ? CA_JWT_ROTATE : CA_JWT_ENSURE;
     PC_CLEANUP(ca_jwt_key_clear) struct ca_jwt_key key = {0};
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
-    int rc = plantca_check_output(cmd, out);
+    int rc = cmd_choose(cmd, true, acts);
 
+    if (rc == 0)
+        rc = plantca_check_output(cmd, out);
     if (rc == 0)
         rc = plantca_read_settings(cmd, &settings);
     if (rc == 0)
         rc = ca_open(&settings, &ca);
     if (rc == 0)
-        rc = ca_jwt_key(ca, cmd_given(cmd, "rotate"), cmd_value(cmd, "retire"), &key);
+        rc = ca_jwt_key(ca, act, retired, &key);
     if (rc == 0)
         rc = end_line(&key.jwks);
     if (rc == 0)
@@ -59,7 +64,13 @@ int plantca_run_jwt_key(struct cmd *cmd)
     cmd_set(cmd, "{s:b,s:s,s:s,s:o,s:o}", "made", key.made, "kid", key.kid, "public_key",
             (const char *)key.pem.data, "jwks", json_loads((const char *)key.jwks.data, 0, NULL), "file",
             cmd_is_stdout(out) ? json_null() : cmd_json_text(out));
-    cmd_say(cmd, key.made ? "A JWT key was made in the token.\n" : "The JWT key is there already.\n");
+    if (retired != NULL)
+        cmd_say(cmd, "The JWT key %s was retired.\n", retired);
+    else
+        cmd_say(cmd, "%s.\n",
+                adopt      ? "The JWT key in the token is on record again"
+                : key.made ? "A JWT key was made in the token"
+                           : "The JWT key is there already");
     cmd_field(cmd, "Key id", "%s", key.kid);
     if (!cmd_is_stdout(out))
         cmd_field(cmd, "Copy", "%s", out);
@@ -95,6 +106,7 @@ static int read_plan(const struct cmd *cmd, struct claims *claims, struct ca_jwt
     struct ca_jwt_plan plan = {.subject = cmd_value(cmd, "sub"),
                                .audience = cmd_value(cmd, "aud"),
                                .issuer = cmd_value(cmd, "iss"),
+                               .any = cmd_given(cmd, "any"),
                                .claims = claims->claims};
 
     if (plan.subject == NULL)
@@ -103,7 +115,12 @@ static int read_plan(const struct cmd *cmd, struct claims *claims, struct ca_jwt
         return pc_fail(PC_EUSAGE, "--ttl DURATION must be given");
     if (pki_uuid_check(plan.subject) != 0)
         return pc_fail_in("--sub");
-    if (pc_duration_parse(cmd_value(cmd, "ttl"), &plan.ttl) != 0)
+    const char *ttl = cmd_value(cmd, "ttl");
+    /* A bare number is days elsewhere; here it would be taken for seconds, and a token cannot be revoked. */
+    if (strchr("smhd", ttl[strlen(ttl) - 1]) == NULL)
+        return pc_fail(PC_EUSAGE, "--ttl: '%.40s' needs a unit (s, m, h, d), from 1s to %lldd, such as 15m",
+                       ttl, (long long)(CA_JWT_TTL_MAX / PC_DAY));
+    if (pc_duration_parse(ttl, &plan.ttl) != 0)
         return pc_fail_in("--ttl");
     for (size_t i = 0; i < cmd->many_count; i++) {
         int rc = read_claim(cmd->many[i].option, cmd->many[i].value, &claims->claims[claims->count]);
