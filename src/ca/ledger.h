@@ -108,6 +108,8 @@ struct ledger_publication {
     char crl_sha256[PKI_FINGERPRINT_TEXT], ca_sha256[PKI_FINGERPRINT_TEXT]; /* of the files */
 };
 
+typedef int ledger_publication_row(void *context, const struct ledger_publication *publication);
+
 /* The head of a chain, signed by the audit key. */
 struct ledger_checkpoint {
     int64_t id, seq, at;
@@ -234,6 +236,13 @@ struct ledger_ops {
     int (*publication_add)(struct ledger *ledger, const struct ledger_publication *publication);
     int (*publication_last)(struct ledger *ledger, const char *dir,
                             struct ledger_publication *ret); /* NULL: any folder; id 0 when there is none */
+
+    int (*orphan_each)(struct ledger *ledger, int64_t issuer, ledger_entry_row *row, void *context);
+    int (*publication_each)(struct ledger *ledger, ledger_publication_row *row,
+                            void *context); /* oldest first */
+    /* What makes the tables and their rules another set than a new ledger's: text, or "" when nothing does.
+     */
+    int (*schema_fault)(struct ledger *ledger, char ret[256]);
 
     int (*audit_head)(
         struct ledger *ledger,

@@ -14,10 +14,11 @@ broken() { # RULE TEXT: the last verdict names this rule
     json "$2" 'd["error"]["name"] == "audit-broken" and not d["sound"] and any(f["rule"] == "'"$1"'" for f in d["faults"])'
 }
 cat >tamper.py <<'PY'
-# Changes a ledger as whoever can write its file can: without our code, and without the triggers.
+# Changes a ledger as whoever can write its file can: without our code, and with the triggers out of the way.
 import hashlib, json, sqlite3, sys
 db = sqlite3.connect(sys.argv[1] + "/ledger.db")
-for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+rules = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+for name, _ in rules:
     db.execute("DROP TRIGGER " + name)
 db.execute("PRAGMA foreign_keys = OFF")
 
@@ -36,6 +37,8 @@ def bytes_of(path):
     return open(path, "rb").read()
 
 exec(sys.argv[2])
+for _, sql in rules:
+    db.execute(sql)
 db.commit()
 PY
 # tampered NAME CODE…: a copy of the state folder, changed by Python.
@@ -111,7 +114,7 @@ mkdir live
 import shutil, sqlite3
 db = sqlite3.connect("copy/ledger.db") # what is open was not carried over
 db.execute("UPDATE checkpoint SET shipped_at = 1 WHERE shipped_at IS NULL")
-db.execute("CREATE TABLE later (x)")
+db.execute("PRAGMA user_version = 2") # written, and changes nothing
 db.commit()
 for name in ("ledger.db", "ledger.db-wal", "ca.crt", "ca.crl"):
     shutil.copy("copy/" + name, "live/" + name)

@@ -120,4 +120,29 @@ check "accepted" "$PLANTCA" reconcile --json --accept-loss "backup of today"
 json "it is revoked" '[s["did"] for s in d["steps"] if s["what"] == "revocation"] == ["revoked"]'
 refused "a release" release-revoked "$PLANTCA" release --plant "$UUID2"
 check "and the record holds" "$PLANTCA" audit verify
+
+# What lies beside certificates and CRLs is held against the chain, too.
+# found RULE SQL…
+found() {
+    cp -a state honest
+    in_file "$2"
+    expect 5 "audit verify: $2" "$PLANTCA" audit verify
+    said "$1" "tells $1"
+    rm -rf state
+    mv honest state
+}
+found issuer-differs "UPDATE issuer SET days = days + 1"
+found issuer-differs "UPDATE issuer SET subject = '/CN=Other'"
+found issuer-differs "UPDATE issuer SET key_type = 'rsa:4096'"
+found issuer-differs "UPDATE issuer SET key_label = 'other'"
+found key-differs "UPDATE token_key SET label = 'other'"
+found key-untold "UPDATE token_key SET sha256 = randomblob(32)"
+found orphan-untold "INSERT INTO orphan (issuer, serial, revoked_at, reason) VALUES (1, x'0102', 1700000000, 1)"
+found publication-missing "DELETE FROM publication WHERE id = (SELECT max(id) FROM publication)"
+found publication-untold "INSERT INTO publication (at, dir, crl_number, crl_sha256, ca_sha256) SELECT at, dir, crl_number, crl_sha256, ca_sha256 FROM publication LIMIT 1"
+found ledger-rules "DROP INDEX publication_dir"
+found ledger-rules "CREATE TRIGGER quiet AFTER INSERT ON audit BEGIN SELECT 1; END"
+sqlite3 state/ledger.db "DROP TRIGGER certificate_final"
+expect 5 "a rule that was dropped" "$PLANTCA" audit verify
+said "trigger certificate_final is missing" "is told"
 finish

@@ -390,6 +390,7 @@ static bool take_line(const json_t *line, struct audit_line *ret)
         {CHAIN, l.chain, sizeof l.chain},
         {CHECKPOINT, l.checkpoint_sha256, sizeof l.checkpoint_sha256},
         {CRL, l.crl_sha256, sizeof l.crl_sha256},
+        {FILE_HASH, l.file_sha256, sizeof l.file_sha256},
         {KEY, l.key_sha256, sizeof l.key_sha256},
         {OUTCOME, l.outcome, sizeof l.outcome},
         {PREVIOUS, l.previous, sizeof l.previous},

@@ -28,7 +28,7 @@ struct audit_line {
     char subject[256];
     char key_sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT],
         certificate_sha256[PKI_FINGERPRINT_TEXT], crl_sha256[PKI_FINGERPRINT_TEXT],
-        checkpoint_sha256[PKI_FINGERPRINT_TEXT];
+        checkpoint_sha256[PKI_FINGERPRINT_TEXT], file_sha256[PKI_FINGERPRINT_TEXT];
 };
 /* PC_EREFUSED "audit-line": not a line of ours. */
 int audit_line_read(const char *text, struct audit_line *ret);

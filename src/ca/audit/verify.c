@@ -31,6 +31,7 @@ static void verification_clear(struct verification *v)
     free(v->marks.rows);
     free(v->crls.rows);
     free(v->retired.rows);
+    free(v->books.rows);
     X509_CRL_free(v->last);
 }
 
@@ -89,6 +90,8 @@ static int verify_all(struct verification *v)
     r = verify_last_crl(v);
     if (r == 0)
         r = verify_rows(v);
+    if (r == 0)
+        r = verify_books(v);
     if (r == 0)
         r = verify_crls(v);
     return r < 0 ? r : verify_witnesses(v);

@@ -22,6 +22,15 @@ struct told_crl {
     char sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT];
 };
 
+/* And of orphans, publications, and keys of ours beside the CA's. */
+struct told_book {
+    enum book { BOOK_ORPHAN, BOOK_PUBLICATION, BOOK_KEY } book;
+    int64_t seq;
+    uint64_t number;
+    char name[PKI_FINGERPRINT_TEXT]; /* serial, hash of the CRL file, hash of the key */
+    bool met;
+};
+
 /* An array that grows. */
 struct list {
     void *rows; /* owned */
@@ -36,6 +45,7 @@ struct verification {
     struct list marks;   /* struct mark */
     struct list crls;    /* struct told_crl, as the chain gives them */
     struct list retired; /* PKI_FINGERPRINT_TEXT: audit keys, as the chain gives their end */
+    struct list books;   /* struct told_book, as the chain gives them */
     size_t about;        /* audit rows that name a ledger row */
     size_t met;          /* of these, how many were met at their row */
     X509_CRL *last;      /* the last CRL on record, or NULL; owned */
@@ -61,6 +71,11 @@ int verify_chain(struct verification *v);
 /* story.c: each row of the ledger against its audit rows; bodies.c: against its certificate. */
 int verify_rows(struct verification *v);
 int verify_certificate(struct verification *v, const struct ledger_certificate *row, const char *tbs_sha256);
+
+/* books.c: what the chain tells of orphans, publications and keys, kept and held against their rows; the
+ * issuer's row; the tables and their rules themselves. */
+int verify_books_keep(struct verification *v, const struct audit_line *line);
+int verify_books(struct verification *v);
 
 /* crls.c: each CRL on record, and those from outside. */
 int verify_last_crl(struct verification *v);

@@ -120,6 +120,9 @@ int db_crl_pardon(struct ledger *ledger, int64_t issuer, uint64_t number, int64_
 int db_crl_body(struct ledger *ledger, int64_t issuer, uint64_t number, struct pc_bytes *ret_der);
 int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
                    ledger_entry_row *entry, void *context);
+int db_orphan_each(struct ledger *ledger, int64_t issuer, ledger_entry_row *row, void *context);
+int db_publication_each(struct ledger *ledger, ledger_publication_row *row, void *context);
+int db_schema_fault(struct ledger *ledger, char ret[256]);
 int db_crl_short(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, bool *ret);
 int db_crl_behind(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, int64_t now,
                   bool *ret);
