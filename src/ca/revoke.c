@@ -26,6 +26,7 @@ struct order {
     const struct ca_selector *selector;
     int reason;
     int (*act)(struct order *order, const struct ledger_certificate *row);
+    bool rehearsal; /* rolled back */
     struct ca_revoke_report report;
 };
 
@@ -216,11 +217,32 @@ static int carry_out(struct order *order)
     }
     if (r < 0 && !refused.code)
         return r;
-    if (!order->selector->dry_run)
-        r = ca_commit(ca, &open);
-    else
-        r = 0;
+    r = order->selector->dry_run || order->rehearsal ? 0 : ca_commit(ca, &open);
     return r == 0 && refused.code ? ca_failure_again(&refused) : r;
+}
+
+/* A release lets someone in, by the next CRL that anybody makes: whoever may make none releases nobody. Where
+ * nobody is to be released, nobody is asked for a PIN. */
+static int may_release(struct order *order)
+{
+    order->rehearsal = true;
+    int r = carry_out(order);
+    bool any = r == 0 && order->report.revoked > 0;
+    order->rehearsal = false;
+    ca_revoke_report_clear(&order->report);
+    return any ? ca_signing_key(order->ca) : 0; /* what else is wrong, the act itself says */
+}
+
+/* The record stands, and whoever is told of the failure must know that. */
+static int tell_recorded(const struct order *order, int failed)
+{
+    struct ca_failure failure;
+    bool due = true;
+    ca_failure_keep(failed, &failure);
+    (void)crl_due(order->ca, &due);
+    ca_failure_again(&failure);
+    return pc_fail_in(due ? "on record, but no CRL was made of it (run plantca crl, then plantca publish)"
+                          : "on record, and a new CRL was made of it, but");
 }
 
 /* The CRL that says so: the last one where it does already, else a new one. */
@@ -228,24 +250,29 @@ static int list_them(struct order *order)
 {
     bool due = false;
     int r = crl_due(order->ca, &due);
-    if (r < 0)
-        return r;
-    return due ? ca_crl(order->ca, &order->report.crl, NULL) : crl_report_last(order->ca, &order->report.crl);
+    if (r == 0)
+        r = due ? ca_crl(order->ca, &order->report.crl, NULL)
+                : crl_report_last(order->ca, &order->report.crl);
+    return r < 0 ? tell_recorded(order, r) : 0;
 }
 
 static int run(struct order *order, struct ca_revoke_report *ret)
 {
     int r = selection_check(order->selector);
+    bool dry = order->selector->dry_run;
+    if (r == 0 && !dry && order->act == release_row)
+        r = may_release(order);
     if (r == 0)
         r = carry_out(order);
-    if (r == 0 && !order->selector->dry_run)
-        r = list_them(order);
     if (r < 0) {
         ca_revoke_report_clear(&order->report);
         return r;
     }
+    order->report.recorded = !dry;
+    if (!dry)
+        r = list_them(order);
     *ret = order->report;
-    return 0;
+    return r;
 }
 
 int ca_revoke(struct ca *ca, const struct ca_selector *selector, int reason, struct ca_revoke_report *ret)

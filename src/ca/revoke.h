@@ -22,10 +22,11 @@ struct ca_crl_report {
 void ca_crl_report_clear(struct ca_crl_report *report);
 
 struct ca_revoke_report {
-    size_t revoked, already; /* certificates (held, released) now, and before */
-    size_t foreign;          /* valid ones of an imported CA, which only that CA can revoke */
-    bool incident;           /* the certificate was not on record */
     bool lost; /* and may have been, before somebody accepted that the ledger had lost something */
+    size_t revoked, already;   /* certificates (held, released) now, and before */
+    size_t foreign;            /* valid ones of an imported CA, which only that CA can revoke */
+    bool incident;             /* the certificate was not on record */
+    bool recorded;             /* durably; also where the CRL that was to follow failed */
     struct ca_record *records; /* those of `revoked`, owned */
     struct ca_crl_report crl;  /* path NULL when none was made nor needed */
 };
@@ -35,12 +36,13 @@ void ca_revoke_report_clear(struct ca_revoke_report *report);
  * made only if the last one lacks the entry. A certificate that our key signed and that is not on record is
  * recorded as an incident. PC_EREFUSED "revoke-unknown" when nothing matches; "revoke-foreign" when only
  * certificates of an imported CA do; "revoke-twin" for a certificate of ours that shares its serial with
- * another; "revoke-root". */
+ * another; "revoke-root". Where no CRL can be made the record stands, and `ret` is set all the same. */
 int ca_revoke(struct ca *ca, const struct ca_selector *selector, int reason, struct ca_revoke_report *ret);
 /* As ca_revoke, but it can be taken back: reason certificateHold (RFC 5280 §5.3.1). PC_EREFUSED
  * "hold-revoked" when all that is meant is revoked. */
 int ca_hold(struct ca *ca, const struct ca_selector *selector, struct ca_revoke_report *ret);
-/* Held certificates are what they were before; the new CRL leaves them out (removeFromCRL belongs to delta
+/* Nothing is recorded before guard and token agree, as whoever is released is let in by any later CRL. Held
+ * certificates are what they were before; the new CRL leaves them out (removeFromCRL belongs to delta
  * CRLs). None is held: 0, with `already` counting the valid ones; PC_EREFUSED "release-revoked" when all are
  * revoked. */
 int ca_release(struct ca *ca, const struct ca_selector *selector, struct ca_revoke_report *ret);

@@ -3,8 +3,10 @@
 #include "src/pki/crl.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/err.h>
 
@@ -29,17 +31,28 @@ static const char *const reasons[] = {
 };
 #define REASONS (sizeof reasons / sizeof reasons[0])
 
+/* A hold is none that one could be revoked for. */
+static int refuse_reason(const char *name)
+{
+    char names[256] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < REASONS; i++)
+        if (reasons[i] && i != CRL_REASON_CERTIFICATE_HOLD && at < sizeof names)
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", reasons[i]);
+    return pc_fail(PC_EUSAGE, "'%.60s' is no revocation reason: it is one of %s", name, names);
+}
+
 int pki_reason_parse(const char *name, int *ret)
 {
     if (strcmp(name, "removeFromCRL") == 0)
         return pc_fail(PC_EUSAGE, "reason removeFromCRL belongs to delta CRLs (RFC 5280 §5.3.1)");
     for (size_t i = 0; i < REASONS; i++) {
-        if (reasons[i] && strcmp(name, reasons[i]) == 0) {
+        if (reasons[i] && strcasecmp(name, reasons[i]) == 0) {
             *ret = (int)i;
             return 0;
         }
     }
-    return pc_fail(PC_EUSAGE, "'%s' is no revocation reason (RFC 5280 §5.3.1)", name);
+    return refuse_reason(name);
 }
 
 static bool reason_is_known(int reason)

@@ -26,8 +26,8 @@ struct pki_crl_plan {
 };
 
 /* "unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded", "cessationOfOperation",
- * "certificateHold", "privilegeWithdrawn", "aACompromise": the names of RFC 5280 §5.3.1. removeFromCRL is
- * refused (it belongs to delta CRLs). PC_EUSAGE. */
+ * "certificateHold", "privilegeWithdrawn", "aACompromise": the names of RFC 5280 §5.3.1. In any case of
+ * letters. removeFromCRL is refused (it belongs to delta CRLs). PC_EUSAGE, with the names. */
 int pki_reason_parse(const char *name, int *ret);
 const char *pki_reason_name(int reason); /* "unspecified" for what is unknown */
 

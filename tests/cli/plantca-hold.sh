@@ -37,8 +37,12 @@ check "again" hold --serial "$(serial_of 1.crt)" --json
 json "is done already" 'd["held"] == [] and d["already"] == 1'
 expect 5 "its plant gets no certificate" "$PLANTCA" sign --plant "$UUID1" 1.csr --json
 json "by name" 'd["error"]["name"] == "identity-held"'
-check "by certificate" hold --cert 2.crt
-said 'Held: ' "tells it to people"
+printf '135791\n' >wrong && chmod 600 wrong
+expect 3 "with a wrong PIN" hold --cert 2.crt --pin-file wrong
+said 'on record, but no CRL was made' "is on record all the same, and says so"
+check "by certificate, again" hold --cert 2.crt
+said 'Held before' "makes the CRL"
+check "it is on that" grep -q 'Certificate Hold' <(entry 2.crt)
 UUID3=a1b2c3d4-0000-4000-8000-000000000003
 new_csr "$UUID3" 3.key 3.csr
 "$PLANTCA" sign -q --plant "$UUID3" 3.csr -o 3.crt

@@ -19,7 +19,7 @@ state() { "$PLANTCA" show "$(serial_of "$1")" --json | /usr/bin/python3 -c 'impo
 number() { openssl crl -in state/ca.crl -noout -crlnumber; }
 
 before=$(number)
-check "when none is held" release --plant "$UUID1" --json
+check "when none is held, no PIN is asked for" release --plant "$UUID1" --json -c "$(without_token)"
 json "nothing is done" 'd["released"] == [] and d["already"] == 2'
 same "$(number)" "$before" "and no CRL is made"
 expect 5 "a plant that is not on record" release --plant b2c3d4e5-0000-4000-8000-000000000009
@@ -41,7 +41,21 @@ json "as before" 'd["already"]'
 "$PLANTCA" hold -q --plant "$UUID1"
 echo 135791 >wrong
 chmod 600 wrong
-expect 3 "a release for which no CRL could be made" release --plant "$UUID1" --pin-file "$WORK/wrong"
+before=$(number)
+expect 3 "a release with a wrong PIN" release --plant "$UUID1" --pin-file "$WORK/wrong"
+one_line "says so"
+expect 4 "and one without a token" release --plant "$UUID1" -c "$(without_token)"
+cp state/ca.crl kept.crl
+cp -r state newer
+"$PLANTCA" crl -q
+cp state/ca.crl newer/ca.crl
+rm -r state && mv newer state
+expect 5 "and one on a ledger that is older than its CRL" release --plant "$UUID1" --json
+json "by name" 'd["error"]["name"] == "restore-crl" and "released" not in d'
+cp kept.crl state/ca.crl
+same "$(state 1.crt) $(state next.crt) $(number)" "held held $before" "release nobody"
+expect 4 "a release for which no CRL could be made" unsigning "$PLANTCA" release --plant "$UUID1" --json
+json "is on record, and says so" 'len(d["released"]) == 2 and d["crl"] is None and d["error"]["message"].startswith("on record, but no CRL was made")'
 expect 4 "is not passed over by publish, without the token" "$PLANTCA" publish -c "$(without_token)"
 check "and with it" "$PLANTCA" publish -q
 same "$(listed next.crt)" 0 "is on a new CRL"

@@ -20,7 +20,8 @@ expect 2 "nothing chosen" revoke
 expect 2 "two ways at once" revoke --plant "$UUID1" --serial 01
 expect 2 "a UUID that is none" revoke --plant x
 expect 2 "a serial that is none" revoke --serial xyz
-expect 2 "a reason that is none" revoke --plant "$UUID1" --reason anger
+expect 2 "a reason that is none" revoke --plant "$UUID1" --reason stolen
+said "'stolen' is no revocation reason: it is one of unspecified, keyCompromise, " "says which there are"
 expect 2 "a reason for delta CRLs only" revoke --plant "$UUID1" --reason removeFromCRL
 expect 2 "a reason that can be taken back" revoke -n --plant "$UUID1" --reason certificateHold
 expect 5 "a plant that is not on record" revoke --plant b2c3d4e5-0000-4000-8000-000000000009 --json
@@ -37,7 +38,7 @@ said "Would be revoked: $(serial_of two.crt)" "tells it to people"
 expect 5 "--dry-run of a foreign certificate" revoke -n --cert foreign.crt
 same "$(number) $(listed one.crt) $(listed two.crt)" "$before 0 0" "nothing of this made a CRL or an entry"
 
-check "by plant" revoke --plant "$UUID1" --reason keyCompromise --json
+check "by plant" revoke --plant "$UUID1" --reason keycompromise --json
 json "tells what was revoked, and the new CRL" \
     'len(d["revoked"]) == 1 and d["revoked"][0]["reason"] == "keyCompromise" and d["crl"]["entries"] == 1 and d["already"] == 0'
 same "$(listed one.crt)" 1 "it is on the CRL"
@@ -56,6 +57,10 @@ json "never gets another" 'd["error"]["name"] == "identity-revoked"'
 new_csr "$UUID1" new.key new.csr
 check "a new key for that plant" "$PLANTCA" sign -q --plant "$UUID1" new.csr -o new.crt
 piped() { openssl x509 -in new.crt -outform DER | revoke --cert -; }
+expect 4 "without a token" revoke --cert new.crt -c "$(without_token)"
+said "^Revoked: $(serial_of new.crt)" "is on record"
+said 'on record, but no CRL was made of it \(run plantca crl' "but on no CRL, and says so"
+same "$(listed new.crt)" 0 "which is so"
 check "by certificate, DER on standard input" piped
 same "$(listed new.crt)" 1 "it is on the CRL"
 same "$(openssl crl -in state/ca.crl -noout -text | grep -c 'Invalidity Date')" 0 "none of these said since when"

@@ -46,6 +46,12 @@ without_token() {
     echo "$WORK/no-token.conf"
 }
 
+# unsigning COMMAND…: runs our program with the token that $PLANTCA_CONFIG names, which takes the PIN and then signs nothing.
+unsigning() {
+    sed "s|^module .*|module = $PC_BUILD/tests/integration/hsm/pkcs11-shim.so|" "$PLANTCA_CONFIG" >"$WORK/unsigning.conf"
+    SHIM_MODULE=$SOFTHSM_MODULE SHIM_FAIL=C_Sign:0:0x5 PLANTCA_CONFIG=$WORK/unsigning.conf "$@"
+}
+
 # new_key FILE [CURVE]: a software key, as a PLC of old has it.
 new_key() { openssl genpkey -algorithm EC -pkeyopt "ec_paramgen_curve:${2:-P-256}" -out "$1" 2>/dev/null; }
 

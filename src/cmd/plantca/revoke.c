@@ -49,7 +49,7 @@ static void warn_of_all(struct cmd *cmd, const struct ca_revoke_report *report)
         cmd_warn(cmd,
                  "%zu valid certificate%s of an imported CA %s not touched: only that CA's own CRL can list "
                  "%s (plantca import brings it)",
-                 report->foreign, report->foreign == 1 ? "" : "s", report->foreign == 1 ? "is" : "are",
+                 report->foreign, CMD_S(report->foreign), report->foreign == 1 ? "is" : "are",
                  report->foreign == 1 ? "it" : "them");
     if (report->lost)
         cmd_warn(cmd,
@@ -61,9 +61,13 @@ static void warn_of_all(struct cmd *cmd, const struct ca_revoke_report *report)
                       "out who used the token");
 }
 
-static void tell(struct cmd *cmd, const struct ca_revoke_report *report, const struct words *words)
+/* What was done; on record it may be although the CRL failed. */
+static void tell(struct cmd *cmd, int rc, const struct ca_revoke_report *report, const struct words *words)
 {
     bool dry = cmd_given(cmd, "dry-run");
+
+    if (rc != 0 && !report->recorded)
+        return;
     json_t *records = json_array();
 
     for (size_t i = 0; i < report->revoked; i++) {
@@ -79,7 +83,7 @@ static void tell(struct cmd *cmd, const struct ca_revoke_report *report, const s
             report->crl.path != NULL ? plantca_crl_json(&report->crl) : json_null());
     warn_of_all(cmd, report);
     plantca_crl_say(cmd, &report->crl);
-    if (report->revoked > 0 && !dry)
+    if (report->revoked > 0 && !dry && rc == 0)
         cmd_say(cmd, "Next: plantca publish (%s)\n", words->next);
 }
 
@@ -129,8 +133,7 @@ int plantca_run_revoke(struct cmd *cmd)
         rc = open_ca(cmd, &settings, &ca);
     if (rc == 0)
         rc = ca_revoke(ca, &selector, reason, &report);
-    if (rc == 0)
-        tell(cmd, &report, &words);
+    tell(cmd, rc, &report, &words);
     return rc;
 }
 
@@ -149,8 +152,7 @@ static int run_hold(struct cmd *cmd,
         rc = open_ca(cmd, &settings, &ca);
     if (rc == 0)
         rc = act(ca, &selector, &report);
-    if (rc == 0)
-        tell(cmd, &report, words);
+    tell(cmd, rc, &report, words);
     return rc;
 }
 
