@@ -59,12 +59,13 @@ struct ledger_certificate {
 struct ledger_query {
     int64_t id, issuer;
     const char *serial, *subject, *profile, *key_sha256;
-    unsigned states;      /* LEDGER_BIT()s */
-    int64_t ends_after;   /* not_after >= this */
-    int64_t ends_before;  /* not_after < this */
-    int64_t overlap_over; /* superseded, and revoke_after <= this */
-    int64_t after;        /* rows behind this one, in the order asked for: the next page */
-    int64_t limit;        /* at most so many rows */
+    const char *profile_not; /* any but this one */
+    unsigned states;         /* LEDGER_BIT()s */
+    int64_t ends_after;      /* not_after >= this */
+    int64_t ends_before;     /* not_after < this */
+    int64_t overlap_over;    /* superseded, and revoke_after <= this */
+    int64_t after;           /* rows behind this one, in the order asked for: the next page */
+    int64_t limit;           /* at most so many rows */
     bool newest_first;
 };
 typedef int ledger_row(void *context,

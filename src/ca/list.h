@@ -19,6 +19,7 @@ struct ca_list_options {
     int64_t within;    /* seconds, for CA_EXPIRING: current, ends before now + within */
     int64_t limit;     /* at most so many; 0: all */
     const char *after; /* serial (hex) behind which to go on; NULL: from the start */
+    bool all;          /* those made for a probe, too */
 };
 
 /* Calls `row` for each certificate, oldest first, as it is read, until it returns non-zero (which is

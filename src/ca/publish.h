@@ -9,6 +9,7 @@ struct ca_publish_options {
     const char *dir;     /* NULL: the configured one */
     const char *retired; /* serials, apart by white space or commas, that may be shut out; or NULL */
     bool dry_run;        /* judge only; no token is touched */
+    bool new_broker_key; /* broker.crt may be for another key than before: the broker has it */
 };
 
 /* A certificate that the broker accepts today, and would refuse. */
@@ -24,6 +25,8 @@ struct ca_publish_report {
     size_t judged, sampled;             /* certificates: by the serial sets, and verified in full */
     size_t retired;                     /* of the list given: shut out as it says */
     size_t issuers;                     /* in ca.crt */
+    bool published;                     /* all files are in place, whatever came after */
+    bool broker_left;                   /* broker.crt is the old one: PC_EREFUSED "publish-broker-key" */
     bool reloaded;                      /* the reload command ran and exited 0 */
     bool probed;                        /* the broker accepts what is good and refuses the canary */
     uint64_t crl_number;
@@ -44,8 +47,9 @@ void ca_publish_report_clear(struct ca_publish_report *report);
  *
  * Then the reload command is run; its failure is PC_EFAIL with everything published. Then, with a probe set,
  * the broker is asked: PC_EREFUSED "publish-open" when it lets the revoked canary in, "publish-closed" when
- * it refuses a good certificate; PC_EUNREACH when it does not answer. The probe needs the token. PC_EUSAGE
- * when no folder is configured. `options` may be NULL. `ret` is to be cleared in any case. */
+ * it refuses a good certificate; PC_EUNREACH when it does not answer. Last, "publish-broker-key" when
+ * broker.crt alone was left as it was, since its successor is for another key. The probe needs the token.
+ * PC_EUSAGE when no folder is configured. `options` may be NULL. `ret` is to be cleared in any case. */
 int ca_publish(struct ca *ca, const struct ca_publish_options *options, struct ca_publish_report *ret);
 
 #endif

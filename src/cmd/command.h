@@ -91,7 +91,9 @@ void cmd_help_program(const struct cmd_program *program);
 void cmd_help_command(const struct cmd_program *program, const struct cmd_command *command);
 int cmd_run_help(struct cmd *cmd); /* the command `help [COMMAND]` */
 
-/* settings.c: reads the configuration that is in effect, then the options that override it. A missing default
+/* settings.c: the configuration file that is read; NULL when there is none and none was asked for. */
+const char *cmd_settings_file(const struct cmd *cmd);
+/* Reads the configuration that is in effect, then the options that override it. A missing default
  * file is fine; a missing one that was named is PC_EUSAGE. */
 int cmd_load_settings(struct cmd *cmd);
 /* The command `config`: every setting in effect and where it came from. */

@@ -32,8 +32,12 @@ json_t *cmd_json_time(int64_t seconds);
 /* Writes the JSON object (or nothing, when lines were printed), with the error that `code` says was recorded.
  */
 void cmd_print_json(struct cmd *cmd, int code);
-/* Flushes and closes stdout; PC_EFAIL when anything printed there was lost. */
+/* Flushes and closes stdout; PC_EFAIL when anything printed there was lost, without a text where that was for
+ * want of a reader. */
 int cmd_close_output(void);
+
+/* What makes a word plural. */
+#define CMD_S(count) ((count) == 1 ? "" : "s")
 
 #define CMD_COLONS_TEXT (3 * 32)
 /* "ab12…" as OpenSSL prints fingerprints: "AB:12:…". */

@@ -10,8 +10,7 @@
 #include "src/base/file.h"
 #include "src/cmd/output.h"
 
-/* The file to read; NULL when there is none and none was asked for. */
-static const char *find_file(const struct cmd *cmd)
+const char *cmd_settings_file(const struct cmd *cmd)
 {
     const char *named = cmd_value(cmd, "config");
 
@@ -66,8 +65,8 @@ static int override(struct cmd *cmd, const struct cmd_option *option, const char
 int cmd_load_settings(struct cmd *cmd)
 {
     const struct cmd_command *command = cmd->command;
-    int rc =
-        pc_config_load(cmd->program->settings, cmd->program->setting_count, find_file(cmd), &cmd->config);
+    int rc = pc_config_load(cmd->program->settings, cmd->program->setting_count, cmd_settings_file(cmd),
+                            &cmd->config);
 
     for (size_t i = 0; rc == 0 && i < command->option_count; i++) {
         const struct cmd_option *option = &command->options[i];
@@ -94,7 +93,7 @@ int cmd_run_config(struct cmd *cmd)
                               json_pack("{s:s,s:s,s:o,s:o}", "section", setting->section, "key", setting->key,
                                         "value", cmd_json_text(value), "origin", cmd_json_text(origin)));
     }
-    const char *file = find_file(cmd);
+    const char *file = cmd_settings_file(cmd);
     cmd_set(cmd, "{s:o,s:o}", "file", cmd_json_text(file), "settings", rows);
     return 0;
 }

@@ -37,6 +37,14 @@ expect 5 "a broker's certificate onto the CA's" "$PLANTCA" broker --new-key brok
 expect 5 "a broker's key onto a file that the CA will have" "$PLANTCA" broker --new-key state/canary.key -o broker.crt
 expect 5 "the configured ledger, elsewhere" sh -c "sed 's|^.ca.|[ledger]\nurl = sqlite:$WORK/folder/my.db\n&|' plantca.conf >elsewhere.conf &&
     exec \"$PLANTCA\" -c elsewhere.conf sign --plant $UUID1 one.csr -o folder/my.db"
+mkdir -p published/ca
+for path in plantca.conf ./folder/../pin alias/../plantca.conf published/ca/ca.crt published/ca/ca.crl; do
+    expect 5 "a CRL onto $path" "$PLANTCA" crl -o "$path" --json
+    json "  is refused by name" 'd["error"]["name"] == "file-own"'
+done
+cp pin other.pin
+expect 5 "a chain onto the PIN that it was signed with" sign --plant "$UUID1" one.csr --pin-file other.pin -o other.pin
+same "$(cat pin other.pin)" "$(printf '246810\n246810')" "the PIN stands"
 check "a file of another name beside them" sign -n --plant "$UUID1" one.csr -o state/one.crt
 same "$(own)" "$BEFORE" "certificate, CRL and record stand"
 

@@ -66,6 +66,16 @@ assert all(None not in row and None not in row.values() for row in rows), "colum
 assert eval(sys.argv[2]), rows
 PY
 }
+check "--csv of none" list --csv --foreign
+same "$(cut -d , -f 1,2 "$WORK/out")" "serial,cn" "is a header"
+closed_pipe() {
+    /usr/bin/python3 -c 'import os, subprocess, sys
+r, w = os.pipe()
+os.close(r)
+sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)' "$PLANTCA" list
+}
+expect 1 "a pipe that nobody reads" closed_pipe
+same "$(cat "$WORK/err")" "" "is not complained of"
 check "is read by Python's csv" reads list.csv \
     '[(row["state"], row["expired"]) for row in rows if row["serial"] == '"$one"'] == [("superseded", "false")]'
 softhsm_token voke-ca2 246810

@@ -14,6 +14,14 @@ new_csr "$UUID1" one.key one.csr
 grep -v '^dir' "$PLANTCA_CONFIG" >no-dir.conf
 expect 2 "no folder configured" publish -c no-dir.conf
 expect 2 "a relative folder" publish --dir published
+said "^plantca publish: --dir: 'published'" "is told of once"
+for dir in state state/sub state/../state; do
+    expect 5 "the state folder: $dir" publish --json --dir "$WORK/$dir"
+    json "is refused by name" 'd["error"]["name"] == "file-own"'
+done
+same "$(ls -d state/ca state/sub 2>/dev/null)" "" "nothing is made there"
+expect 2 "an address that is none" publish --probe x
+said "^plantca publish: --probe: 'x'" "is told of once"
 check "publish, without a token" publish --json -c "$(without_token)"
 json "tells what was written" 'd["written"] == 4 and d["unchanged"] == 0 and not d["reloaded"] and d["crl_number"] >= 1'
 for file in ca/ca.crt ca/ca.crl "devices/$UUID1/device.crt" broker/broker.crt; do
@@ -33,6 +41,24 @@ expect 1 "and publishes no other's" test -e third/broker/broker.crt
 check "--dir" publish --dir "$WORK/other"
 said "Published +$WORK/other" "says where"
 check "is there" cmp published/ca/ca.crl other/ca/ca.crl
+cp published/broker/broker.crt first-broker.crt
+"$PLANTCA" broker -q --new-key next.key -o next.crt
+sed -n '/BEGIN/,/END/p' next.crt >next.pem
+expect 5 "the broker's certificate is for a new key: -n" publish -n --json -c "$(without_token)"
+json "is refused by name" 'd["error"]["name"] == "publish-broker-key" and d["broker_left"] and not d["published"]'
+new_csr "$UUID2" zero.key zero.csr
+"$PLANTCA" sign -q --plant "$UUID2" zero.csr -o zero.crt
+expect 5 "and publish" publish
+said '--new-broker-key' "says what to do"
+said '^Broker +broker.crt left as it was' "and what was done"
+check "the broker keeps the one that fits its key" cmp published/broker/broker.crt first-broker.crt
+check "all else is published" cmp zero.crt "published/devices/$UUID2/device.crt"
+check "--new-broker-key" publish --json --new-broker-key
+json "replaces it" 'd["written"] == 1 and not d["broker_left"]'
+check "it is there" cmp published/broker/broker.crt next.pem
+check "without it, afterwards" publish
+"$PLANTCA" revoke -q --plant "$UUID2"
+"$PLANTCA" publish -q
 echo "reload = echo reloaded >>$WORK/reloads" >>"$PLANTCA_CONFIG"
 check "with a reload command" publish --json
 json "tells that it ran" 'd["reloaded"]'
@@ -63,7 +89,9 @@ check "nothing is removed behind it" test -e behind/device.crt
 rm "published/devices/$UUID1"
 mv aside "published/devices/$UUID1"
 expect 1 "a reload command that fails" publish --json
-json "is an error" 'd["error"]["code"] == 1'
+json "is an error, and all that was done is told" 'd["error"]["code"] == 1 and d["published"] and not d["reloaded"]'
+expect 1 "a reload command that fails, for people" publish
+said "^Reload +exit 7: FAILED" "leaves them the summary"
 check "the new CRL is published all the same" cmp published/ca/ca.crl state/ca.crl
 sed -i '/^reload /d' "$PLANTCA_CONFIG"
 
@@ -91,7 +119,7 @@ done
 rm published/ca/ca.crl published/ca/ca.crt
 check "nor do files that are missing" publish
 "$PLANTCA" hold -q --plant "$UUID2"
-"$PLANTCA" release --plant "$UUID2" --pin-file "$WORK/wrong" 2>/dev/null
+unsigning "$PLANTCA" release -q --plant "$UUID2" 2>/dev/null
 expect 5 "a CRL that lists what nobody has revoked" publish -n --json -c "$(without_token)"
 json "is not for brokers" 'd["error"]["name"] == "publish-preflight" and [(o["serial"], o["cn"]) for o in d["preflight"]["shut_out"]] == [("'"$(serial_of five.crt)"'", "'"$UUID2"'")]'
 echo 12:xyz >none.list

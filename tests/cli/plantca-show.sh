@@ -10,6 +10,7 @@ new_csr "$UUID1" one.key one.csr
 new_csr "$UUID1" new.key new.csr
 "$PLANTCA" sign -q --plant "$UUID1" one.csr -o one.crt
 "$PLANTCA" sign -q --plant "$UUID1" new.csr -o new.crt --replace "$(serial_of one.crt)" 2>/dev/null
+"$PLANTCA" broker -q --cn mqtt.example --new-key broker.key -o broker.crt
 PLANTCA_CONFIG=$(without_token) # nothing here needs it
 show() { "$PLANTCA" show "$@"; }
 
@@ -33,6 +34,9 @@ json "its successor" 'd["successor"] == "'"$(serial_of new.crt)"'" and d["predec
 check "for people" show "$(serial_of one.crt)"
 said "SHA-256 +$fingerprint" "as openssl prints it"
 said "Succeeded by +$(serial_of new.crt)" "its successor"
+check "a broker, by its name" show --json mqtt.example
+json "its certificate" 'len(lines) == 1 and d["profile"] == "broker"'
+expect 2 "--pem of a name" show --pem mqtt.example
 check "the successor" show --json "$(serial_of new.crt)"
 json "tells what it succeeded" 'd["predecessor"] == "'"$(serial_of one.crt)"'" and d["successor"] is None and d["origin"] == "issued"'
 check "--pem" show --pem "$(serial_of one.crt)"

@@ -14,7 +14,6 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
-#include "src/base/log.h"
 #include "src/ca/publish/publication.h"
 #include "src/pki/bundle.h"
 #include "src/pki/openssl.h"
@@ -56,7 +55,7 @@ static bool holds(int folder, const char *name, const struct pc_bytes *content)
 }
 
 /* Readable by everyone, whatever the umask: a broker that cannot read its CRL checks none. */
-static int install(struct layout *layout, const char *folder, const char *name,
+int layout_install(struct layout *layout, const char *folder, const char *name,
                    const struct pc_bytes *content)
 {
     pc_autoclose int fd = -1;
@@ -72,11 +71,6 @@ static int install(struct layout *layout, const char *folder, const char *name,
         return pc_fail_in("%s/%s", layout->dir, folder);
     layout->report->written++;
     return 0;
-}
-
-int layout_install(struct layout *layout, const char *name, const struct pc_bytes *content)
-{
-    return install(layout, "ca", name, content);
 }
 
 int layout_reread(const struct layout *layout, const struct bundle *bundle)
@@ -193,26 +187,6 @@ static int remove_revoked(void *context, const struct ledger_certificate *row)
     return 0;
 }
 
-/* The one of the configured name: another host's is of no use with the key that lies beside this one. */
-static int install_broker(struct leaves *leaves)
-{
-    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
-    const char *cn = leaves->ca->settings->broker_cn;
-    const struct ledger_query current = {
-        .subject = cn, .profile = pki_profile_broker.name, .states = LEDGER_BIT(LEDGER_CURRENT)};
-    pc_autobytes chain = {0};
-    int r = ledger_collect(leaves->ca->ledger, &current, &rows);
-    if (r < 0)
-        return r;
-    if (rows.count == 0) {
-        pc_log(PC_LOG_WARNING, "no current certificate for the broker %s ([broker] cn): none is published",
-               cn);
-        return 0;
-    }
-    r = ca_chain_pem(leaves->ca, rows.rows[0].id, &chain);
-    return r < 0 ? r : install(leaves->layout, "broker", "broker.crt", &chain);
-}
-
 int layout_leaves(struct layout *layout, struct ca *ca)
 {
     const struct ledger_ops *ops = ca->ledger->ops;
@@ -228,8 +202,6 @@ int layout_leaves(struct layout *layout, struct ca *ca)
     r = ops->find(ca->ledger, &current, install_leaf, &leaves);
     if (r == 0)
         r = ops->find(ca->ledger, &revoked, remove_revoked, &leaves);
-    if (r == 0)
-        r = install_broker(&leaves);
     if (r == 0 && leaves.touched && syncfs(devices) != 0)
         r = pc_fail_errno(PC_EFAIL, "%s/devices", layout->dir);
     return r;

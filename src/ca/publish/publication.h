@@ -32,12 +32,18 @@ struct layout {
     const char *dir;
     struct ca_publish_report *report;
 };
-/* <dir>/ca/<name>, 0644, durable. */
-int layout_install(struct layout *layout, const char *name, const struct pc_bytes *content);
+/* <dir>/<folder>/<name>, 0644, durable. */
+int layout_install(struct layout *layout, const char *folder, const char *name,
+                   const struct pc_bytes *content);
 /* Both files say what the bundle says, read from the disk. */
 int layout_reread(const struct layout *layout, const struct bundle *bundle);
-/* devices/ and broker/; all of it durable when it returns. */
+/* devices/; all of it durable when it returns. */
 int layout_leaves(struct layout *layout, struct ca *ca);
+
+/* broker.c: broker/broker.crt, unless it is for another key than the one that lies there and nobody has said
+ * that the broker has that key: the report has `broker_left` then, and the second makes a refusal of it. */
+int layout_broker(struct layout *layout, struct ca *ca, const struct ca_publish_options *options);
+int layout_broker_left(const struct ca_publish_report *report);
 
 /* probe.c: what a broker is asked with. */
 struct probe {

@@ -36,11 +36,11 @@ static int install(struct layout *layout, const struct bundle *old, const struct
     int r = bundle_between(old, new, &between);
     bool removes = r == 0 && differs(&between, &new->crl_pem);
     if (r == 0)
-        r = layout_install(layout, "ca.crl", &between);
+        r = layout_install(layout, "ca", "ca.crl", &between);
     if (r == 0)
-        r = layout_install(layout, "ca.crt", &new->ca_pem);
+        r = layout_install(layout, "ca", "ca.crt", &new->ca_pem);
     if (r == 0 && removes)
-        r = layout_install(layout, "ca.crl", &new->crl_pem);
+        r = layout_install(layout, "ca", "ca.crl", &new->crl_pem);
     return r < 0 ? r : layout_reread(layout, new);
 }
 
@@ -90,12 +90,16 @@ static int judge_and_install(struct ca *ca, const struct ca_publish_options *opt
     if (r == 0 && options->dry_run)
         report->written =
             (size_t)differs(&old.ca_pem, &ret_new->ca_pem) + (size_t)differs(&old.crl_pem, &ret_new->crl_pem);
-    if (r < 0 || options->dry_run)
-        return r;
-    r = install(&layout, &old, ret_new);
-    if (r == 0)
+    if (r == 0 && !options->dry_run)
+        r = install(&layout, &old, ret_new);
+    if (r == 0 && !options->dry_run)
         r = layout_leaves(&layout, ca);
-    return r < 0 ? r : record(ca, ret_new, report);
+    if (r == 0)
+        r = layout_broker(&layout, ca, options);
+    if (r == 0 && !options->dry_run)
+        r = record(ca, ret_new, report);
+    report->published = r == 0 && !options->dry_run;
+    return r;
 }
 
 static int reload(const struct ca *ca, struct ca_publish_report *report)
@@ -125,7 +129,7 @@ static int publish(struct ca *ca, const struct ca_publish_options *options, stru
         r = probe_ask(ca, &probe, &bundle);
         report->probed = r == 0;
     }
-    return r;
+    return r < 0 ? r : layout_broker_left(report);
 }
 
 int ca_publish(struct ca *ca, const struct ca_publish_options *options, struct ca_publish_report *ret)

@@ -60,7 +60,7 @@ struct condition {
     char kind;
     const void *value;
 };
-enum { CONDITIONS = 11 };
+enum { CONDITIONS = 12 };
 
 /* Every page of a list is the same text, so that it is prepared once; a unary plus keeps an index out. */
 static void conditions_of(const struct ledger_query *q, struct condition ret[CONDITIONS])
@@ -87,6 +87,7 @@ static void conditions_of(const struct ledger_query *q, struct condition ret[CON
          " AND revoke_after <= ?10)",
          'i', &q->overlap_over},
         {q->limit != 0, NULL, 'i', &q->limit},
+        {q->profile_not != NULL, "+profile <> ?12", 't', q->profile_not},
     };
     memcpy(ret, all, sizeof all);
 }

@@ -96,6 +96,9 @@ static int finish(struct cmd *cmd, const struct ca_issued *issued)
         cmd_set(cmd, "{s:o}", "key_file", cmd_json_text(key_path));
         cmd_field(cmd, "Key", "%s (0600)", key_path);
     }
+    cmd_say(cmd,
+            "Next: the key to where the broker reads it, then plantca publish (--new-broker-key where the "
+            "broker had another before)\n");
     return 0;
 }
 

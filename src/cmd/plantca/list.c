@@ -76,17 +76,19 @@ static const char *csv_time(int64_t seconds, char ret[PC_TIME_TEXT])
     return ret;
 }
 
+static void print_csv_header(const struct table *table)
+{
+    cmd_print(table->cmd, "serial,cn,profile,state,origin,expired,not_before,not_after,issued_at,"
+                          "revoked_at,revoke_after,invalid_since,reason,key_sha256,certificate_sha256\r\n");
+}
+
 static int print_csv(void *context, const struct ca_record *record)
 {
-    struct table *table = context;
+    const struct table *table = context;
     const int64_t times[] = {record->not_before, record->not_after,    record->issued_at,
                              record->revoked_at, record->revoke_after, record->invalid_since};
     char text[PC_TIME_TEXT];
 
-    if (table->rows++ == 0)
-        cmd_print(table->cmd,
-                  "serial,cn,profile,state,origin,expired,not_before,not_after,issued_at,"
-                  "revoked_at,revoke_after,invalid_since,reason,key_sha256,certificate_sha256\r\n");
     print_csv_field(table, record->serial, ",");
     print_csv_field(table, record->cn, ",");
     cmd_print(table->cmd, "%s,%s,%s,%s,", record->profile, record->state, record->origin,
@@ -129,8 +131,10 @@ static int read_list_options(const struct cmd *cmd, struct ca_list_options *ret)
         rc = cmd_number(cmd, "limit", 1, INT32_MAX, &limit);
     if (rc == 0 && cmd->json && cmd_given(cmd, "csv"))
         rc = pc_fail(PC_EUSAGE, "--csv and --json: one or the other");
-    *ret =
-        (struct ca_list_options){.within = days * PC_DAY, .limit = limit, .after = cmd_value(cmd, "after")};
+    *ret = (struct ca_list_options){.within = days * PC_DAY,
+                                    .limit = limit,
+                                    .after = cmd_value(cmd, "after"),
+                                    .all = cmd_given(cmd, "all")};
     if (rc == 0 && ret->after != NULL && pki_serial_parse(ret->after, &serial) != 0)
         rc = pc_fail(PC_EUSAGE, "--after: '%.60s' is no serial number", ret->after);
     for (size_t i = 0; i < CMD_LENGTH(filters); i++)
@@ -153,6 +157,8 @@ int plantca_run_list(struct cmd *cmd)
         rc = ca_open_to_read(&settings, &ca);
     if (rc != 0)
         return rc;
+    if (cmd_given(cmd, "csv"))
+        print_csv_header(&table);
     return ca_list(ca, &options,
                    cmd->json               ? print_json
                    : cmd_given(cmd, "csv") ? print_csv
@@ -199,24 +205,21 @@ static int print_pem(struct cmd *cmd, struct ca *ca, const char *serial)
     return cmd_write(cmd, NULL, &pem, NULL);
 }
 
-/* The operand in the form that the record has: a UUID as it is, a serial number without colons and leading
- * zeros. */
+/* The operand in the form that the record has: a UUID or name as it is, a serial number without colons and
+ * leading zeros. */
 static int read_operand(const struct cmd *cmd, char serial[PKI_SERIAL_TEXT], const char **ret)
 {
     const char *what = cmd->operands[0];
     struct pki_serial parsed;
 
-    if (pki_uuid_is_canonical(what)) {
-        if (cmd_given(cmd, "pem"))
-            return pc_fail(PC_EUSAGE, "--pem needs a serial number: a plant may have many certificates");
-        *ret = what;
+    if (!pki_uuid_is_canonical(what) && pki_serial_parse(what, &parsed) == 0) {
+        pki_serial_format(&parsed, serial);
+        *ret = serial;
         return 0;
     }
-    if (pki_serial_parse(what, &parsed) != 0)
-        return pc_fail(PC_EUSAGE, "'%.60s' is neither a UUID in its canonical form nor a serial number",
-                       what);
-    pki_serial_format(&parsed, serial);
-    *ret = serial;
+    if (cmd_given(cmd, "pem"))
+        return pc_fail(PC_EUSAGE, "--pem needs a serial number: a name may have many certificates");
+    *ret = what;
     return 0;
 }
 
@@ -235,5 +238,13 @@ int plantca_run_show(struct cmd *cmd)
         rc = ca_open_to_read(&settings, &ca);
     if (rc != 0)
         return rc;
-    return cmd_given(cmd, "pem") ? print_pem(cmd, ca, what) : ca_show(ca, what, show_row, &table);
+    if (cmd_given(cmd, "pem"))
+        return print_pem(cmd, ca, what);
+    rc = ca_show(ca, what, show_row, &table);
+    if (rc == PC_EREFUSED && what != serial && !pki_uuid_is_canonical(what))
+        return pc_fail(PC_EUSAGE,
+                       "'%.60s' is neither a UUID in its canonical form, nor a serial number, nor a name on "
+                       "record",
+                       what);
+    return rc;
 }

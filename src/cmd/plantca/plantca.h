@@ -39,9 +39,11 @@ int plantca_check_input(const struct cmd *cmd,
 int plantca_read_request(const char *path, struct pc_bytes *ret);
 int plantca_name_request(int rc, const char *path);
 
-/* output.c: cmd_check_output, and PC_EREFUSED "file-own" for what lies in the state folder and is the CA's.
- */
+/* output.c: cmd_check_output, and PC_EREFUSED "file-own" for the CA's own files: in the state folder, the
+ * configuration, the PIN, the published ca.crt and ca.crl. */
 int plantca_check_output(const struct cmd *cmd, const char *path);
+/* PC_EREFUSED "file-own" for the state folder, and what lies in it. */
+int plantca_check_folder(const struct cmd *cmd, const char *path);
 
 /* batch.c: sign --batch. */
 int plantca_sign_batch(struct cmd *cmd);

@@ -40,10 +40,11 @@ static void set_json(struct cmd *cmd, const struct ca_publish_report *report, bo
         json_array_append_new(shut_out, json_pack("{s:s,s:o,s:o}", "serial", one->serial, "cn",
                                                   cmd_json_text(one->cn), "why", cmd_json_text(one->why)));
     }
-    cmd_set(cmd, "{s:s,s:b,s:I,s:I,s:I,s:I,s:b,s:b}", "dir", report->dir, "dry_run", dry, "written",
+    cmd_set(cmd, "{s:s,s:b,s:I,s:I,s:I,s:I,s:b,s:b,s:b,s:b}", "dir", report->dir, "dry_run", dry, "written",
             (json_int_t)report->written, "unchanged", (json_int_t)report->unchanged, "removed",
             (json_int_t)report->removed, "crl_number", (json_int_t)report->crl_number, "reloaded",
-            report->reloaded, "probed", report->probed);
+            report->reloaded, "probed", report->probed, "published", report->published, "broker_left",
+            report->broker_left);
     cmd_set(cmd, "{s:{s:I,s:I,s:I,s:I,s:o},s:o}", "preflight", "issuers", (json_int_t)report->issuers,
             "judged", (json_int_t)report->judged, "sampled", (json_int_t)report->sampled, "retired",
             (json_int_t)report->retired, "shut_out", shut_out, "crl_next_update",
@@ -52,8 +53,8 @@ static void set_json(struct cmd *cmd, const struct ca_publish_report *report, bo
 
 static void say_preflight(struct cmd *cmd, const struct ca_publish_report *report)
 {
-    cmd_field(cmd, "Preflight", "%zu certificates of %zu CA%s: none newly refused%s", report->judged,
-              report->issuers, report->issuers == 1 ? "" : "s",
+    cmd_field(cmd, "Preflight", "%zu certificate%s of %zu CA%s: none newly refused%s", report->judged,
+              CMD_S(report->judged), report->issuers, CMD_S(report->issuers),
               report->retired > 0 ? " but those retired" : "");
     if (report->retired > 0)
         cmd_field(cmd, "Retired", "%zu", report->retired);
@@ -75,9 +76,11 @@ static void say_all(struct cmd *cmd, const struct ca_settings *settings,
     cmd_field(cmd, "CRL number", "%llu", (unsigned long long)report->crl_number);
     say_preflight(cmd, report);
     if (report->removed > 0)
-        cmd_field(cmd, "Removed", "%zu files of revoked plants", report->removed);
-    if (report->reloaded)
-        cmd_field(cmd, "Reload", "%s: done", settings->publish_reload);
+        cmd_field(cmd, "Removed", "%zu file%s of revoked plants", report->removed, CMD_S(report->removed));
+    if (report->broker_left)
+        cmd_field(cmd, "Broker", "broker.crt left as it was: the new one is for another key");
+    if (settings->publish_reload != NULL)
+        cmd_field(cmd, "Reload", "%s: %s", settings->publish_reload, report->reloaded ? "done" : "FAILED");
     else
         cmd_field(cmd, "Reload", "none set ([publish] reload): a broker uses what it read last");
     if (report->probed)
@@ -96,12 +99,15 @@ static void say_dry(struct cmd *cmd, const struct ca_publish_report *report)
 int plantca_run_publish(struct cmd *cmd)
 {
     PC_CLEANUP(ca_publish_report_clear) struct ca_publish_report report = {0};
-    struct ca_publish_options options = {.dry_run = cmd_given(cmd, "dry-run")};
+    struct ca_publish_options options = {.dry_run = cmd_given(cmd, "dry-run"),
+                                         .new_broker_key = cmd_given(cmd, "new-broker-key")};
     struct ca_settings settings;
     PC_CLEANUP(ca_close_ref) struct ca *ca = NULL;
     pc_autobytes retired = {0};
     int rc = plantca_read_settings(cmd, &settings);
 
+    if (rc == 0 && settings.publish_dir != NULL)
+        rc = plantca_check_folder(cmd, settings.publish_dir);
     if (rc == 0)
         rc = read_retired(cmd, &retired, &options.retired);
     if (rc == 0)
@@ -110,11 +116,9 @@ int plantca_run_publish(struct cmd *cmd)
         rc = ca_publish(ca, &options, &report);
     if (report.dir[0] != '\0')
         set_json(cmd, &report, options.dry_run);
-    if (rc != 0)
-        return rc;
-    if (options.dry_run)
-        say_dry(cmd, &report);
-    else
+    if (report.published)
         say_all(cmd, &settings, &report);
-    return 0;
+    else if (options.dry_run && (rc == 0 || report.broker_left))
+        say_dry(cmd, &report);
+    return rc;
 }
