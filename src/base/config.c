@@ -61,7 +61,8 @@ static int set(struct pc_config *config, size_t i, const char *text, const char 
     if (*text && config->table[i].check) {
         int r = config->table[i].check(text);
         if (r < 0)
-            return pc_fail_in("%s: %s", origin, config->table[i].key);
+            return origin[0] == '-' ? pc_fail_in("%s", origin) /* an option: what is meant is said */
+                                    : pc_fail_in("%s: %s", origin, config->table[i].key);
     }
     pc_autofree char *copy = strdup(text), *where = strdup(origin);
     if (!copy || !where)

@@ -3,6 +3,7 @@
 #include "src/cmd/output.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,12 +238,23 @@ void cmd_print_json(struct cmd *cmd, int code)
         print_object(cmd->result);
 }
 
+/* As when `| head` has seen enough. */
+static bool reader_is_gone(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 int cmd_close_output(void)
 {
-    bool lost = ferror(stdout) != 0;
+    bool lost = ferror(stdout) != 0, gone = reader_is_gone();
 
     errno = 0;
-    if (fclose(stdout) != 0 || lost)
+    bool closed = fclose(stdout) == 0;
+    if (gone && (lost || !closed))
+        return pc_fail(PC_EFAIL, "%s", "");
+    if (lost || !closed)
         return errno != 0 ? pc_fail_errno(PC_EFAIL, "standard output")
                           : pc_fail(PC_EFAIL, "standard output: what was written is lost");
     return 0;

@@ -97,7 +97,8 @@ int cmd_main(const struct cmd_program *program, int argc, char **argv)
     int closed = cmd_close_output();
     if (closed != 0 && rc == 0) {
         rc = closed;
-        cmd_complain(&cmd, "", pc_error_text());
+        if (*pc_error_text() != '\0')
+            cmd_complain(&cmd, "", pc_error_text());
     }
     json_decref(cmd.result);
     pc_config_free(cmd.config);

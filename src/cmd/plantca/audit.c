@@ -68,14 +68,16 @@ static void tell_verdict(struct cmd *cmd, const struct ca_verify_report *report,
             (json_int_t)report->witnesses, "head", report->head, "checkpoint_at",
             report->checkpoint_at > 0 ? cmd_json_time(report->checkpoint_at) : json_null(), "checkpoint_row",
             (json_int_t)report->checkpoint_seq, "rows_after", (json_int_t)report->rows_after);
-    cmd_field(cmd, "Audit log", "%zu rows, head %.16s", report->rows, report->head);
-    cmd_field(cmd, "On record", "%zu certificates, %zu CRLs", report->certificates, report->crls);
+    cmd_field(cmd, "Audit log", "%zu row%s, head %.16s", report->rows, CMD_S(report->rows), report->head);
+    cmd_field(cmd, "On record", "%zu certificate%s, %zu CRL%s", report->certificates,
+              CMD_S(report->certificates), report->crls, CMD_S(report->crls));
     if (report->checkpoint_at > 0)
         cmd_field(cmd, "Checkpoints", "%zu; the last of %s vouches for row %lld", report->checkpoints, at,
                   (long long)report->checkpoint_seq);
     else
         cmd_field(cmd, "Checkpoints", "none");
-    cmd_field(cmd, "Witnesses", "%zu CRLs, %zu heads from outside", report->witnesses, report->heads);
+    cmd_field(cmd, "Witnesses", "%zu CRL%s, %zu head%s from outside", report->witnesses,
+              CMD_S(report->witnesses), report->heads, CMD_S(report->heads));
     say_unknown(cmd, report);
     cmd_field(cmd, "Verdict", "%s", report->faults == 0 ? "sound" : "BROKEN");
 }

@@ -157,8 +157,8 @@ static void tell(struct cmd *cmd, struct show *show, const struct ca_batch_repor
     if (report->signature != NULL)
         cmd_field(cmd, "Signature", "%s", report->signature);
     if (report->ignored > 0)
-        cmd_warn(cmd, "%zu files were left alone: their names end neither in .csr nor in .pem",
-                 report->ignored);
+        cmd_warn(cmd, "left alone: %zu file%s with a name that ends neither in .csr nor in .pem",
+                 report->ignored, CMD_S(report->ignored));
     if (report->receipt != NULL && report->signature == NULL)
         cmd_warn(cmd, "the receipt is not signed: %s", report->unsigned_because);
 }

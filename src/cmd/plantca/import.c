@@ -77,7 +77,7 @@ static void tell(struct cmd *cmd, const struct ca_import_report *report)
     if (report->crl_number > 0) {
         char until[PC_TIME_TEXT];
         pc_time_format(report->crl_next_update, until);
-        cmd_field(cmd, "Its CRL", "%zu revoked, good until %s%s", report->crl_entries, until,
+        cmd_field(cmd, "Its CRL", "%zu listed, good until %s%s", report->crl_entries, until,
                   report->crl_new ? "" : " (on record before)");
     }
     warn_all(cmd, report);

@@ -103,7 +103,7 @@ void plantca_crl_say(const struct cmd *cmd, const struct ca_crl_report *crl)
         return; /* the last one says it all; none was made */
     pc_time_format(crl->next_update, next);
     cmd_field(cmd, "CRL", "%s", crl->path);
-    cmd_field(cmd, "CRL number", "%llu, %zu revoked, good until %s", (unsigned long long)crl->number,
+    cmd_field(cmd, "CRL number", "%llu, %zu listed, good until %s", (unsigned long long)crl->number,
               crl->entries, next);
 }
 

@@ -44,7 +44,7 @@ static void say_all(const struct cmd *cmd, const struct ca_health *health)
     pc_time_format(health->issuance_horizon, horizon);
     plantca_summary_say(cmd, &health->ca);
     cmd_field(cmd, "Token health", "%s", health->token_error == 0 ? "reachable" : health->token_text);
-    cmd_field(cmd, "CRL number", "%llu, %zu revoked, good until %s, next one due %s",
+    cmd_field(cmd, "CRL number", "%llu, %zu listed, good until %s, next one due %s",
               (unsigned long long)health->crl_number, health->crl_entries, next, due);
     cmd_field(cmd, "Certificates",
               "%zu current, %zu valid, %zu superseded, %zu held, %zu revoked, %zu foreign", health->current,
@@ -57,18 +57,31 @@ static void say_all(const struct cmd *cmd, const struct ca_health *health)
         pc_time_format(health->checkpoint_at, checkpoint);
     cmd_field(cmd, "Restore guard", "%s",
               health->guard_name == NULL ? "the ledger knows what was published" : "REFUSES TO SIGN");
-    cmd_field(cmd, "Audit log", "%zu rows, chain %s from row %lld on", health->audit_rows,
-              health->audit_sound ? "sound" : "BROKEN", (long long)health->audit_from);
+    cmd_field(cmd, "Audit log", "%zu row%s, chain %s from row %lld on", health->audit_rows,
+              CMD_S(health->audit_rows), health->audit_sound ? "sound" : "BROKEN",
+              (long long)health->audit_from);
     if (health->checkpoint_at != 0)
-        cmd_field(cmd, "Checkpoint", "of row %lld, %s; %lld rows since", (long long)health->checkpoint_seq,
-                  checkpoint, (long long)health->rows_after);
+        cmd_field(cmd, "Checkpoint", "of row %lld, %s; %lld row%s since", (long long)health->checkpoint_seq,
+                  checkpoint, (long long)health->rows_after, CMD_S(health->rows_after));
+}
+
+/* The rest of a day counts as one. */
+static long long days_left(const struct ca_health *health, int64_t now)
+{
+    return (health->crl_next_update - now + PC_DAY - 1) / PC_DAY;
+}
+
+/* Half of the time in which it was to be renewed is over. */
+static bool is_late(const struct ca_health *health, int64_t now)
+{
+    return health->crl_next_update - now < (health->crl_next_update - health->crl_renew_at) / 2;
 }
 
 static void warn_all(struct cmd *cmd, const struct ca_health *health, int64_t now)
 {
-    if (health->crl_next_update > now && health->crl_renew_at <= now)
-        cmd_warn(cmd, "the CRL lapses in %lld hours; make a new one: plantca crl",
-                 (long long)((health->crl_next_update - now) / 3600));
+    if (health->crl_next_update > now && health->crl_renew_at <= now && !is_late(health, now))
+        cmd_warn(cmd, "the CRL lapses within %lld day%s; plantca publish makes a new one",
+                 days_left(health, now), CMD_S(days_left(health, now)));
     if (health->issuance_horizon < now)
         cmd_warn(cmd, "device certificates are cut short by the end of the CA; plan a new generation");
     if (health->to_reconcile > 0)
@@ -110,18 +123,18 @@ static int judge(const struct ca_health *health, int64_t now)
         return pc_refuse("ca-expired", "the CA certificate has expired");
     if (health->crl_next_update <= now)
         return pc_refuse("crl-lapsed",
-                         "the CRL has lapsed: brokers that read it refuse every plant; run: plantca crl");
+                         "the CRL has lapsed: brokers that read it refuse every plant; run: plantca publish");
     if (health->crl_due)
         return pc_refuse(
             "crl-behind",
             "the CRL lacks what was revoked, or whose overlap has ended, since it was made; run: "
             "plantca publish");
-    if (health->crl_next_update - now < (health->crl_next_update - health->crl_renew_at) / 2)
+    if (is_late(health, now))
         return pc_refuse(
             "crl-soon",
-            "the CRL lapses in %lld hours, and was to be renewed before: what renews it does not "
-            "work; run: plantca publish",
-            (long long)((health->crl_next_update - now) / 3600));
+            "the CRL lapses within %lld day%s, and was to be renewed before: what renews it does "
+            "not work; run: plantca publish",
+            days_left(health, now), CMD_S(days_left(health, now)));
     if (health->token_error != 0)
         return pc_fail(health->token_error, "%s", health->token_text);
     return 0;
