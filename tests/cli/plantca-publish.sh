@@ -13,8 +13,7 @@ new_csr "$UUID1" one.key one.csr
 
 grep -v '^dir' "$PLANTCA_CONFIG" >no-dir.conf
 expect 2 "no folder configured" publish -c no-dir.conf
-expect 2 "a relative folder" publish --dir published
-said "^plantca publish: --dir: 'published'" "is told of once"
+check "a relative folder" publish -n --dir published
 for dir in state state/sub state/../state; do
     expect 5 "the state folder: $dir" publish --json --dir "$WORK/$dir"
     json "is refused by name" 'd["error"]["name"] == "file-own"'
