@@ -145,7 +145,7 @@ json "every item tells its serial and hash" 'all(len(l["certificate_sha256"]) ==
 for crt in "$removed" "$emptied" "$zeroed"; do
     same "$(cmp "$crt" "before/$(basename "$crt")" 2>&1)" "" "a file that was missing, or that a power cut took, is written again"
 done
-same "$(current)" 400 "and nothing else is on record"
+same "$(current)" 401 "and nothing else is on record, but what the forger has"
 same "$(cd certs && echo .receipt*)" "${living#certs/} ${mine#certs/}" "the draft of a receipt that nobody holds is gone, and no other"
 exec 9>&-
 
