@@ -10,8 +10,9 @@ struct ca_reconcile_step {
     const char *what;    /* "certificate", "key", "crl", "file", "checkpoint", "revocation", "clock" */
     const char *name;    /* serial, label, number, path */
     const char *subject; /* or ""; a file's path where `did` is "missing" */
-    const char *did;     /* "finished", "voided", "left", "made", "retired", "written", "adopted", "revoked",
-                            "held",     "recorded", "accepted"; "missing": published, and not on record: no step */
+    const char
+        *did; /* "finished", "voided", "left", "made", "retired", "written", "adopted", "revoked",
+                 "held",     "recorded", "accepted"; "missing": published, and not on record: no step */
 };
 
 struct ca_reconcile_options {
