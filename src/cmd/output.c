@@ -29,7 +29,7 @@ static void disarm(char *text)
     }
 }
 
-static void print_to(FILE *file, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void print_to(FILE *file, const char *format, va_list arguments)
 {
     pc_autofree char *text = NULL;
 
