@@ -185,22 +185,12 @@ static int record_key(struct ca *ca, const char *outcome)
 static int record_root(struct ca *ca, struct issuance *issuance)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    struct pki_certificate_plan fresh = issuance->plan;
     struct ledger_certificate row;
-    bool lives = false, taken = false;
     int r = ca_begin(ca, &open);
     if (r == 0)
         r = root_row(ca, &row);
-    if (r == 0 && row.id)
-        r = ca->ledger->ops->owner_lives(ca->ledger, row.owner, &lives);
-    if (r == 0 && lives)
-        r = pc_fail(PC_EPENDING, "another process is making this CA");
-    if (r == 0 && row.id)
-        r = row.state == LEDGER_SIGNING ? issuance_take(ca, issuance, &row, &taken) : issuance_void(ca, &row);
-    if (r == 0 && !taken) {
-        issuance->plan = fresh;
-        r = issuance_record(ca, issuance);
-    }
+    if (r == 0)
+        r = issuance_resume(ca, issuance, &row, "another process is making this CA");
     return r < 0 ? r : ca_commit(ca, &open);
 }
 

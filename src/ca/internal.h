@@ -112,6 +112,10 @@ int issuance_finish(struct ca *ca, const struct issuance *issuance);
 int issuance_let_go(struct ca *ca, const struct issuance *issuance);
 /* issuance_sign and issuance_finish; on failure the row is let go. */
 int issuance_complete(struct ca *ca, struct issuance *issuance);
+/* Inside a transaction: takes over the unfinished `row` of a run that died (id 0: there is none), or begins
+ * anew. PC_EPENDING with the text `busy` while its owner lives. */
+int issuance_resume(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
+                    const char *busy);
 int issuance_void(struct ca *ca, const struct ledger_certificate *row); /* inside a transaction */
 /* Inside a transaction. */
 int issuance_revoke(struct ca *ca, const struct ledger_certificate *row, int reason, int64_t invalid_since);

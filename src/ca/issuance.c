@@ -340,3 +340,19 @@ int issuance_complete(struct ca *ca, struct issuance *issuance)
     }
     return 0;
 }
+
+int issuance_resume(struct ca *ca, struct issuance *issuance, const struct ledger_certificate *row,
+                    const char *busy)
+{
+    struct pki_certificate_plan fresh = issuance->plan;
+    bool lives = false, taken = false;
+    int r = row->id ? ca->ledger->ops->owner_lives(ca->ledger, row->owner, &lives) : 0;
+    if (r == 0 && lives)
+        r = pc_fail(PC_EPENDING, "%s", busy);
+    if (r == 0 && row->id)
+        r = row->state == LEDGER_SIGNING ? issuance_take(ca, issuance, row, &taken) : issuance_void(ca, row);
+    if (r < 0 || taken)
+        return r;
+    issuance->plan = fresh;
+    return issuance_record(ca, issuance);
+}

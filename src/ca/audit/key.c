@@ -154,9 +154,7 @@ static int find_or_make(struct ca *ca, const struct ledger_key *plan, struct hsm
 static int record_certificate(struct ca *ca, struct issuance *issuance, bool *ret_issued)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    const struct pki_certificate_plan fresh = issuance->plan;
     struct ledger_certificate row;
-    bool lives = false, taken = false;
     int r = ca_begin(ca, &open);
     if (r == 0)
         r = certificate_row(ca, &row);
@@ -170,16 +168,7 @@ static int record_certificate(struct ca *ca, struct issuance *issuance, bool *re
                    : pc_refuse("key-mismatch",
                                "the audit key in the token is not the one that was certified");
     }
-    if (row.id)
-        r = ca->ledger->ops->owner_lives(ca->ledger, row.owner, &lives);
-    if (r == 0 && lives)
-        r = pc_fail(PC_EPENDING, "another process is certifying the audit key");
-    if (r == 0 && row.id)
-        r = row.state == LEDGER_SIGNING ? issuance_take(ca, issuance, &row, &taken) : issuance_void(ca, &row);
-    if (r == 0 && !taken) {
-        issuance->plan = fresh;
-        r = issuance_record(ca, issuance);
-    }
+    r = issuance_resume(ca, issuance, &row, "another process is certifying the audit key");
     return r < 0 ? r : ca_commit(ca, &open);
 }
 

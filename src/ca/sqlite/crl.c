@@ -104,6 +104,21 @@ int db_crl_body(struct ledger *ledger, int64_t issuer, uint64_t number, struct p
     return db_blob(s, 0, ret_der);
 }
 
+int db_entries_each(struct db *db, sqlite3_stmt *s, ledger_entry_row *entry, void *context)
+{
+    int r;
+    while ((r = db_step(db, s)) > 0) {
+        struct ledger_entry found = {.revoked_at = sqlite3_column_int64(s, 1),
+                                     .reason = sqlite3_column_int(s, 2),
+                                     .invalid_since = sqlite3_column_int64(s, 3)};
+        db_hex(s, 0, found.serial, sizeof found.serial);
+        r = entry(context, &found);
+        if (r != 0)
+            return r;
+    }
+    return r;
+}
+
 int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last,
                    ledger_entry_row *entry, void *context)
 {
@@ -117,18 +132,7 @@ int db_crl_entries(struct ledger *ledger, int64_t issuer, const struct ledger_cr
         " UNION ALL SELECT serial, revoked_at, reason, invalid_since FROM orphan WHERE issuer = ?1"
         " AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.issuer = ?1 AND c.serial = orphan.serial)",
         &s, "iii", issuer, last->number ? last->this_update : INT64_MIN, (int64_t)last->number);
-    if (r < 0)
-        return r;
-    while ((r = db_step(db, s)) > 0) {
-        struct ledger_entry found = {.revoked_at = sqlite3_column_int64(s, 1),
-                                     .reason = sqlite3_column_int(s, 2),
-                                     .invalid_since = sqlite3_column_int64(s, 3)};
-        db_hex(s, 0, found.serial, sizeof found.serial);
-        r = entry(context, &found);
-        if (r != 0)
-            return r;
-    }
-    return r;
+    return r < 0 ? r : db_entries_each(db, s, entry, context);
 }
 
 int db_crl_behind(struct ledger *ledger, int64_t issuer, const struct ledger_crl *last, int64_t now,

@@ -14,18 +14,7 @@ int db_orphan_each(struct ledger *ledger, int64_t issuer, ledger_entry_row *row,
     int r = db_prepare(
         db, "SELECT serial, revoked_at, reason, invalid_since FROM orphan WHERE issuer = ? ORDER BY id", &s,
         "i", issuer);
-    if (r < 0)
-        return r;
-    while ((r = db_step(db, s)) > 0) {
-        struct ledger_entry found = {.revoked_at = sqlite3_column_int64(s, 1),
-                                     .reason = sqlite3_column_int(s, 2),
-                                     .invalid_since = sqlite3_column_int64(s, 3)};
-        db_hex(s, 0, found.serial, sizeof found.serial);
-        r = row(context, &found);
-        if (r != 0)
-            return r;
-    }
-    return r;
+    return r < 0 ? r : db_entries_each(db, s, row, context);
 }
 
 int db_publication_each(struct ledger *ledger, ledger_publication_row *row, void *context)

@@ -70,6 +70,8 @@ int db_change(struct db *db, const char *what, const char *sql, const char *form
 void db_text(sqlite3_stmt *statement, int column, char *ret, size_t size);
 void db_hex(sqlite3_stmt *statement, int column, char *ret, size_t size);
 int db_blob(sqlite3_stmt *statement, int column, struct pc_bytes *ret);
+/* Every row of a statement that gives serial, revoked_at, reason, invalid_since. */
+int db_entries_each(struct db *db, sqlite3_stmt *s, ledger_entry_row *entry, void *context);
 
 /* Makes the tables, or brings them up to LEDGER_SCHEMA, in one transaction. `chain` is the new ledger's name.
  */
