@@ -110,6 +110,9 @@ static void a_revocation_is_never_lost(void **state)
     bench_reopen(b);
     struct ca_revoke_report PC_CLEANUP(ca_revoke_report_clear) report = {0};
     assert_true(ca_revoke(b->ca, &(struct ca_selector){.plant = UUID_A}, 1, &report) < 0);
+    assert_true(report.recorded);
+    assert_int_equal(report.revoked, 1);
+    ca_revoke_report_clear(&report);
     assert_int_equal(ask(b, "SELECT count(*) FROM certificate WHERE state = 'revoked'"), 1);
     assert_int_equal(crl_number(b), 1);
     shim_reset();
