@@ -19,9 +19,11 @@ struct dev_settings {
     const char *dir;   /* absolute: ca.crt, device.crt, device.tpm, current, … */
     const char *group; /* group that may read device.tpm, or NULL */
     enum pki_key_type key;
+    bool key_auto; /* PKI_KEY_EC_P256 instead where this TPM's PSS salt is of no use to TLS 1.3 */
     enum dev_store store;
     uint32_t handle_first, handle_last; /* persistent handles that we may use; two are needed in turn */
     const char *reload;                 /* run by /bin/sh -c after a switch, or NULL */
+    bool defer_reload;                  /* leave it owed, for dev_reload in a process of its own */
     int64_t renew_before;               /* seconds */
     struct tpm_place tpm;
 };
@@ -40,6 +42,13 @@ struct dev_key_report {
     char fingerprint[PKI_FINGERPRINT_TEXT]; /* as pki_key_fingerprint */
 };
 
+/* What a command needs of a broker. Borrowed. */
+struct dev_broker {
+    const char *host;
+    uint16_t port;
+    unsigned timeout; /* seconds for the whole */
+};
+
 /* The pending key: made and tested if there is none. The file appears only after the key stands in the TPM,
  * and what a cut left behind is found and used or removed. */
 int dev_keygen(struct dev *dev, struct dev_key_report *ret);
@@ -48,6 +57,24 @@ int dev_keygen(struct dev *dev, struct dev_key_report *ret);
  * when there is an installed set and no pending key, with a new pending key. The plant is remembered with the
  * pending key; another plant for the same pending key is PC_EREFUSED "plant-differs". */
 int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret);
+
+/* Takes the device key at `handle` back as the pending key, after the PLC's folder was lost: its public key
+ * must be that of `chain`'s leaf (PEM), whose CN is remembered as the plant requested; dev_install of the
+ * same chain finishes. PC_EREFUSED "adopt-key", "handle-free", "handle-foreign", "install-cn"; "key-pending"
+ * when another key is pending. */
+int dev_adopt(struct dev *dev, uint32_t handle, const struct pc_bytes *chain, struct dev_key_report *ret);
+
+/* The CSR for the installed certificate's plant: with the installed key, or with a new pending key, which is
+ * then remembered as with dev_request. PC_EREFUSED "not-installed" where nothing is. */
+int dev_renew(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret);
+int dev_rekey(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret);
+
+/* What is to be installed, PEM (the CRL also DER). All borrowed. */
+struct dev_delivery {
+    const struct pc_bytes *chain; /* leaf first */
+    const struct pc_bytes *ca;    /* trust anchors, or NULL: the installed ones */
+    const struct pc_bytes *crl;   /* the issuer's, or NULL */
+};
 
 struct dev_install_report {
     bool already; /* this very set was installed before */
@@ -60,12 +87,34 @@ struct dev_install_report {
 };
 void dev_install_report_clear(struct dev_install_report *report);
 
-/* Installs a chain (leaf first, PEM) and, if `ca` is given, that trust anchor file's bytes; without it, the
- * installed ca.crt stays the anchor (PC_EREFUSED "install-anchor" when there is none). Checked before
- * anything changes: chain, anchor, CN, profile (device), key (pending or current; a live signature in the
- * TPM), dates. PC_EREFUSED with a name of its own for each. */
-int dev_install(struct dev *dev, const struct pc_bytes *chain, const struct pc_bytes *ca,
-                struct dev_install_report *ret);
+/* Installs a chain. Without anchors given the installed ca.crt stays the anchor (PC_EREFUSED "install-anchor"
+ * when there is none); one that came with the chain never is. Checked before anything changes: chain, anchor,
+ * CN, subject and SAN equal to the installed ones, profile (device), key (pending, current or previous; a
+ * live signature in the TPM), dates by the clock and its floor, CRL. PC_EREFUSED with a name of its own for
+ * each. A folder with plain ca.crt, device.crt and device.key is taken over: they stay as the previous
+ * generation, device.key where it is. */
+int dev_install(struct dev *dev, const struct dev_delivery *delivery, struct dev_install_report *ret);
+
+/* Runs the reload command if a switch still owes it. `*ret_ran`: it was owed. PC_EFAIL when it failed: it
+ * stays owed. */
+int dev_reload(struct dev *dev, bool *ret_ran);
+
+struct dev_confirm_report {
+    bool already;
+    bool proven;             /* by CONNACK 0 with the new certificate, in this call */
+    char answer[256];        /* what the broker said, "" when it was not asked */
+    unsigned handles, files; /* what went with the previous generation */
+};
+/* The current set is good: the one before it and its key go, and rollback is over. With a broker, only after
+ * that has answered CONNACK 0 to the current certificate and key, under a client id of our own. PC_EREFUSED
+ * "confirm-refused" when it refuses, "not-installed"; PC_EUNREACH as mqtt_probe. A legacy generation stays
+ * for dev_forget_legacy. */
+int dev_confirm(struct dev *dev, const struct dev_broker *broker, struct dev_confirm_report *ret);
+
+/* Back to the previous set, which is checked as on install, then current again; the newer one is kept as the
+ * previous one, and its install switches forward again. Done before: 0, `already`. PC_EREFUSED
+ * "rollback-none", "chain-…" when it has expired, "key-…" when the TPM does not have its key. */
+int dev_rollback(struct dev *dev, struct dev_install_report *ret);
 
 enum dev_state {
     DEV_NONE,
@@ -74,9 +123,15 @@ enum dev_state {
     DEV_INSTALLED,
     DEV_DUE,
     DEV_EXPIRED,
-    DEV_REKEY_PENDING
+    DEV_REKEY_PENDING,
+    DEV_SWITCHED,    /* a new set is current, the one before it kept until it is confirmed */
+    DEV_ROLLED_BACK, /* the set before is current again, the newer one kept */
+    DEV_CONFIRMED,
+    DEV_STATES
 };
 const char *dev_state_name(enum dev_state state); /* "none", "key_pending", … */
+/* What to do next, one sentence; "" when nothing is to be done. A literal. */
+const char *dev_state_advice(enum dev_state state);
 
 struct dev_status {
     enum dev_state state;
@@ -90,6 +145,13 @@ struct dev_status {
     const char *key_name; /* ... by name (base/error.h), "" when nothing is wrong */
     char key_text[256];
 };
+/* The check at boot: whatever an interrupted run left is brought to an end, the installed set is verified
+ * (chain to the anchor, dates, key by its Name: at most 3 TPM commands for a handle, 5 for a blob), the floor
+ * of the clock raised, an owed reload run. No network. `ret` is set whenever the folder could be read. 0 when
+ * the set is good, due or not; PC_EPENDING "not-installed"; PC_EREFUSED, PC_EAUTH, PC_EUNREACH otherwise,
+ * each within 30 s. */
+int dev_check(struct dev *dev, struct dev_status *ret);
+
 /* What is installed and until when; asks the TPM for the key (Name only) unless `offline`. */
 int dev_status(struct dev *dev, bool offline, struct dev_status *ret);
 
@@ -100,5 +162,8 @@ struct dev_forget_report {
  * written down; nothing else. An installed set and its key only with `force`: without it the pending key goes
  * alone, and where there is none, that is PC_EREFUSED "key-in-use". */
 int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret);
+/* Destroys the device.key of a PLC that was taken over (overwritten, then removed) and the legacy generation.
+ * Done before: 0. PC_EREFUSED "legacy-unconfirmed" before dev_confirm, unless `force`. */
+int dev_forget_legacy(struct dev *dev, bool force, struct dev_forget_report *ret);
 
 #endif

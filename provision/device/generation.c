@@ -23,6 +23,9 @@ static int check_name(const char *value);
 static const struct pc_setting record_table[] = {
     {.section = SECTION, .key = "replaces", .check = check_name},
     {.section = SECTION, .key = "reloaded", .fallback = "no", .check = pc_check_flag},
+    {.section = SECTION, .key = "confirmed", .fallback = "no", .check = pc_check_flag},
+    {.section = SECTION, .key = "rolled-back", .fallback = "no", .check = pc_check_flag},
+    {.section = SECTION, .key = "legacy", .fallback = "no", .check = pc_check_flag},
 };
 #define RECORD_ROWS (sizeof record_table / sizeof record_table[0])
 
@@ -91,6 +94,9 @@ int dev_generation_record(const char *dir, const char *name, struct dev_record *
     const char *replaces = pc_config_get(config, SECTION, "replaces");
     snprintf(ret->replaces, sizeof ret->replaces, "%s", replaces ? replaces : "");
     ret->reloaded = pc_config_flag(config, SECTION, "reloaded");
+    ret->confirmed = pc_config_flag(config, SECTION, "confirmed");
+    ret->rolled_back = pc_config_flag(config, SECTION, "rolled-back");
+    ret->legacy = pc_config_flag(config, SECTION, "legacy");
     pc_config_free(config);
     return 0;
 }
@@ -103,11 +109,19 @@ static int write_file(const char *folder, const char *file, const void *data, si
     return pc_file_write(path, data, len, options);
 }
 
+static const char *yes_no(bool value)
+{
+    return value ? "yes" : "no";
+}
+
 static int write_record(const char *folder, const struct dev_record *record)
 {
-    char text[128];
-    int len = snprintf(text, sizeof text, "[" SECTION "]\nreplaces = %s\nreloaded = %s\n", record->replaces,
-                       record->reloaded ? "yes" : "no");
+    char text[256];
+    int len = snprintf(text, sizeof text,
+                       "[" SECTION
+                       "]\nreplaces = %s\nreloaded = %s\nconfirmed = %s\nrolled-back = %s\nlegacy = %s\n",
+                       record->replaces, yes_no(record->reloaded), yes_no(record->confirmed),
+                       yes_no(record->rolled_back), yes_no(record->legacy));
     return write_file(folder, "record", text, (size_t)len, NULL);
 }
 

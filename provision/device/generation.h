@@ -25,6 +25,9 @@ struct dev_record {
     char replaces[DEV_GENERATION_TEXT]; /* the generation before it, kept as long as this one is current; ""
                                            for the first */
     bool reloaded;                      /* the reload command has run since the switch, or none is wanted */
+    bool confirmed;                     /* the operator, or a broker, said that it is good */
+    bool rolled_back; /* it is current again in place of `replaces`, which is the newer one */
+    bool legacy;      /* plain files of before: ca.crt and device.crt, no device.tpm */
 };
 
 /* The generation that `current` names; "" when none does. PC_EREFUSED "dir-legacy" when `current` is not

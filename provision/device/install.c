@@ -43,8 +43,9 @@ void dev_install_report_clear(struct dev_install_report *report)
     *report = (struct dev_install_report){0};
 }
 
-static int parse(const struct pc_bytes *chain, const struct pc_bytes *ca, struct candidate *candidate)
+static int parse(const struct dev_delivery *delivery, struct candidate *candidate)
 {
+    const struct pc_bytes *chain = delivery->chain, *ca = delivery->ca;
     int r = pki_chain_parse(chain->data, chain->len, &candidate->chain);
     if (r < 0)
         return r;
@@ -181,8 +182,8 @@ static int replace(struct dev *dev, const struct candidate *candidate, const str
 }
 
 /* The locked part. `*ret_owed`: clients have still to be told of the set. */
-static int install(struct dev *dev, const struct pc_bytes *chain, const struct pc_bytes *ca,
-                   struct dev_install_report *ret, bool *ret_owed)
+static int install(struct dev *dev, const struct dev_delivery *delivery, struct dev_install_report *ret,
+                   bool *ret_owed)
 {
     const char *dir = dev->settings.dir;
     struct candidate PC_CLEANUP(candidate_clear) candidate = {0};
@@ -198,7 +199,7 @@ static int install(struct dev *dev, const struct pc_bytes *chain, const struct p
     if (r == 0)
         r = dev_pending_load(dir, &candidate.pending);
     if (r == 0)
-        r = parse(chain, ca, &candidate);
+        r = parse(delivery, &candidate);
     if (r == 0)
         r = judge(dev, &candidate);
     if (r == 0)
@@ -246,8 +247,7 @@ static bool reload(struct dev *dev, const char *generation)
     return r == 0;
 }
 
-int dev_install(struct dev *dev, const struct pc_bytes *chain, const struct pc_bytes *ca,
-                struct dev_install_report *ret)
+int dev_install(struct dev *dev, const struct dev_delivery *delivery, struct dev_install_report *ret)
 {
     if (!pc_file_exists(dev->settings.dir))
         return pc_refuse("install-key", "%s: does not exist, so no key is pending here", dev->settings.dir);
@@ -255,7 +255,7 @@ int dev_install(struct dev *dev, const struct pc_bytes *chain, const struct pc_b
     if (r < 0)
         return r;
     bool owed = false;
-    r = install(dev, chain, ca, ret, &owed);
+    r = install(dev, delivery, ret, &owed);
     dev_end(dev);
     if (r == 0 && owed)
         ret->reload_failed = !reload(dev, ret->generation);

@@ -1,5 +1,6 @@
 /* What is installed, what is pending, and whether the TPM still has the key. Changes nothing and takes no
  * lock: each generation is pinned. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +17,11 @@ static const char *const state_names[] = {
     [DEV_DUE] = "due",
     [DEV_EXPIRED] = "expired",
     [DEV_REKEY_PENDING] = "rekey_pending",
+    [DEV_SWITCHED] = "switched",
+    [DEV_ROLLED_BACK] = "rolled_back",
+    [DEV_CONFIRMED] = "confirmed",
 };
+static_assert(sizeof state_names / sizeof state_names[0] == DEV_STATES, "a name for each state");
 
 const char *dev_state_name(enum dev_state state)
 {

@@ -9,8 +9,11 @@
 
 /* Where the TPM is. Borrowed. */
 struct tpm_place {
-    const char *tcti;     /* "device:/dev/tpmrm0", "swtpm:host=127.0.0.1,port=2321", …; NULL or empty is
-                             PC_EUSAGE, never a guess */
+    const char *tcti; /* "device:/dev/tpmrm0", "swtpm:host=127.0.0.1,port=2321", …; NULL or empty is
+                         PC_EUSAGE, never a guess */
+    /* Auth values of the owner hierarchy and of the SRK; NULL: empty. Each is tried once, never again after a
+     * refusal (PC_EAUTH "tpm-auth"). */
+    const struct pc_secret *owner_auth, *srk_auth;
     bool allow_simulator; /* swtpm:, mssim:, cmd: and modules by path are refused (PC_EUSAGE) unless true */
     int timeout_ms; /* for a TPM that is busy or silent, an operation in all; 0 means 30,000. Key generation
                        gets 180,000 more */

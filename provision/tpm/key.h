@@ -43,6 +43,10 @@ int tpm_key_persist(struct tpm *tpm, struct tpm_key *key, uint32_t handle);
 
 /* The Name of what persists at `handle`. PC_EREFUSED "handle-free" when nothing does. */
 int tpm_handle_name(struct tpm *tpm, uint32_t handle, struct tpm_name *ret);
+/* The device key that persists at `handle`, as a handle key: only one of our own template (fixedTPM,
+ * fixedParent, sensitiveDataOrigin, sign, not restricted, not decrypt). PC_EREFUSED "handle-free" when
+ * nothing is there, "handle-foreign" when it is no such key. */
+int tpm_handle_key(struct tpm *tpm, uint32_t handle, struct tpm_key **ret);
 /* Removes what persists at `handle` only when its Name is `name`; PC_EREFUSED "handle-foreign" otherwise, 0
  * when nothing is there. */
 int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *name);

@@ -83,7 +83,7 @@ static bool expect_host(SSL_CTX *tls, const char *host)
 
 static int tls_new(const struct mqtt_probe *probe, struct hearing *heard, SSL_CTX **ret)
 {
-    PC_CLEANUP(SSL_CTX_free_ref) SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+    PC_CLEANUP(SSL_CTX_free_ref) SSL_CTX *tls = SSL_CTX_new_ex(probe->libctx, NULL, TLS_client_method());
     if (!tls || SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) != 1 || !expect_host(tls, probe->host))
         return pc_fail_openssl(PC_EFAIL, "TLS");
     for (int i = 0; i < sk_X509_num(probe->anchors); i++)

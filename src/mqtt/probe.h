@@ -15,6 +15,7 @@ struct mqtt_probe {
     X509 *certificate;              /* the client's, and what stands behind it */
     const STACK_OF(X509) * chain;   /* or NULL */
     EVP_PKEY *key;                  /* may live in a TPM */
+    OSSL_LIB_CTX *libctx;           /* whose providers know the key; NULL: the default one */
     const char *client_id;
     unsigned timeout; /* seconds for the whole */
 };

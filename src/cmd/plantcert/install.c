@@ -40,19 +40,20 @@ int plantcert_run_install(struct cmd *cmd)
 {
     PC_CLEANUP(dev_install_report_clear) struct dev_install_report report = {0};
     const char *ca_path = cmd_value(cmd, "ca");
-    struct dev_settings settings;
-    PC_CLEANUP(dev_close_ref) struct dev *dev = NULL;
+    plantcert_auto at = {0};
     pc_autobytes chain = {0}, ca = {0};
+    const struct dev_delivery delivery = {.chain = &chain, .ca = ca_path != NULL ? &ca : NULL};
     int rc = read_files(cmd->operands[0], ca_path, &chain, &ca);
 
     if (rc == 0)
-        rc = plantcert_open(cmd, &settings, &dev);
+        rc = plantcert_open(cmd, &at);
     if (rc == 0)
-        rc = dev_install(dev, &chain, ca_path != NULL ? &ca : NULL, &report);
+        rc = dev_install(at.dev, &delivery, &report);
     if (rc != 0)
         return rc;
     tell(cmd, &report);
     if (report.reload_failed)
-        return pc_fail(PC_EFAIL, "the set is installed, but the reload command failed: %s", settings.reload);
+        return pc_fail(PC_EFAIL, "the set is installed, but the reload command failed: %s",
+                       at.settings.reload);
     return 0;
 }

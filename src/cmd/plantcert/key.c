@@ -29,12 +29,11 @@ void plantcert_key_say(const struct cmd *cmd, const struct dev_key_report *key)
 int plantcert_run_keygen(struct cmd *cmd)
 {
     struct dev_key_report key = {0};
-    struct dev_settings settings;
-    PC_CLEANUP(dev_close_ref) struct dev *dev = NULL;
-    int rc = plantcert_open(cmd, &settings, &dev);
+    plantcert_auto at = {0};
+    int rc = plantcert_open(cmd, &at);
 
     if (rc == 0)
-        rc = dev_keygen(dev, &key);
+        rc = dev_keygen(at.dev, &key);
     if (rc != 0)
         return rc;
     cmd_set(cmd, "{s:b,s:o,s:s}", "made", key.made, "pending", plantcert_key_json(&key), "key_sha256",
@@ -48,8 +47,7 @@ int plantcert_run_request(struct cmd *cmd)
 {
     const char *plant = cmd_value(cmd, "plant"), *out = cmd_value(cmd, "out");
     struct dev_key_report key = {0};
-    struct dev_settings settings;
-    PC_CLEANUP(dev_close_ref) struct dev *dev = NULL;
+    plantcert_auto at = {0};
     pc_autobytes pem = {0};
 
     if (plant == NULL)
@@ -60,9 +58,9 @@ int plantcert_run_request(struct cmd *cmd)
         return pc_fail_in("--plant");
     int rc = cmd_check_output(out);
     if (rc == 0)
-        rc = plantcert_open(cmd, &settings, &dev);
+        rc = plantcert_open(cmd, &at);
     if (rc == 0)
-        rc = dev_request(dev, plant, &pem, &key);
+        rc = dev_request(at.dev, plant, &pem, &key);
     if (rc == 0)
         rc = cmd_write(cmd, out, &pem, NULL);
     if (rc != 0)
@@ -84,12 +82,11 @@ int plantcert_run_request(struct cmd *cmd)
 int plantcert_run_forget(struct cmd *cmd)
 {
     struct dev_forget_report report = {0};
-    struct dev_settings settings;
-    PC_CLEANUP(dev_close_ref) struct dev *dev = NULL;
-    int rc = plantcert_open(cmd, &settings, &dev);
+    plantcert_auto at = {0};
+    int rc = plantcert_open(cmd, &at);
 
     if (rc == 0)
-        rc = dev_forget(dev, cmd_given(cmd, "force"), &report);
+        rc = dev_forget(at.dev, cmd_given(cmd, "force"), &report);
     if (rc != 0)
         return rc;
     cmd_set(cmd, "{s:I,s:I}", "handles", (json_int_t)report.handles, "files", (json_int_t)report.files);

@@ -5,6 +5,8 @@
 #include "provision/device/device.h"
 #include "src/cmd/command.h"
 
+#define PLANTCERT_HOST_TEXT 256
+
 extern const struct pc_setting plantcert_settings[];
 extern const size_t plantcert_setting_count;
 
@@ -15,9 +17,18 @@ int plantcert_run_status(struct cmd *cmd);
 int plantcert_run_config(struct cmd *cmd);
 int plantcert_run_forget(struct cmd *cmd);
 
-/* settings.c: what the configuration says, borrowed from `cmd`; and the device's folder opened with it.
- * `settings` lives as long as the result. */
-int plantcert_open(struct cmd *cmd, struct dev_settings *settings, struct dev **ret);
+/* settings.c: the device's folder, opened with what the configuration (borrowed from `cmd`) says. Empty
+ * before; not moved afterwards. */
+struct plantcert {
+    struct dev_settings settings;
+    struct dev *dev;
+};
+int plantcert_open(struct cmd *cmd, struct plantcert *ret);
+void plantcert_close(struct plantcert *plantcert);
+#define plantcert_auto PC_CLEANUP(plantcert_close) struct plantcert
+/* The broker of --mqtt, else of [mqtt] broker; `ret->host` is NULL when neither is given. The text of
+ * "host:port" is kept in `room`. PC_EUSAGE. */
+int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], struct dev_broker *ret);
 
 /* key.c: one key as a JSON object (null when there is none) and as lines of a summary. */
 json_t *plantcert_key_json(const struct dev_key_report *key);

@@ -8,12 +8,16 @@
 #include "src/cmd/checks.h"
 #include "src/pki/name.h"
 
+#define KEY_AUTO "auto"
+
 static int check_key(const char *value)
 {
     enum pki_key_type type;
 
+    if (strcmp(value, KEY_AUTO) == 0)
+        return 0;
     if (pki_key_type_parse(value, &type) != 0 || (type != PKI_KEY_RSA_2048 && type != PKI_KEY_EC_P256))
-        return pc_fail(PC_EUSAGE, "'%.40s' is neither rsa:2048 nor ec:P-256", value);
+        return pc_fail(PC_EUSAGE, "'%.40s' is none of rsa:2048, ec:P-256 and auto", value);
     return 0;
 }
 
@@ -53,7 +57,9 @@ static int read_settings(const struct pc_config *config, struct dev_settings *re
         .tpm = {.tcti = pc_config_get(config, "tpm", "tcti"),
                 .allow_simulator = pc_config_flag(config, "tpm", "allow-simulator")},
     };
-    int rc = pki_key_type_parse(pc_config_get(config, "device", "key"), &settings.key);
+    const char *key = pc_config_get(config, "device", "key");
+    settings.key_auto = strcmp(key, KEY_AUTO) == 0;
+    int rc = pki_key_type_parse(settings.key_auto ? "rsa:2048" : key, &settings.key);
 
     if (rc == 0)
         rc = cmd_handles_parse(pc_config_get(config, "device", "handles"), &settings.handle_first,
@@ -63,9 +69,15 @@ static int read_settings(const struct pc_config *config, struct dev_settings *re
     return rc;
 }
 
-int plantcert_open(struct cmd *cmd, struct dev_settings *settings, struct dev **ret)
+int plantcert_open(struct cmd *cmd, struct plantcert *ret)
 {
-    int rc = read_settings(cmd->config, settings);
+    int rc = read_settings(cmd->config, &ret->settings);
 
-    return rc == 0 ? dev_open(settings, ret) : rc;
+    return rc == 0 ? dev_open(&ret->settings, &ret->dev) : rc;
+}
+
+void plantcert_close(struct plantcert *plantcert)
+{
+    dev_close(plantcert->dev);
+    *plantcert = (struct plantcert){0};
 }

@@ -64,13 +64,12 @@ static void say_all(const struct cmd *cmd, const struct dev_status *status)
 int plantcert_run_status(struct cmd *cmd)
 {
     struct dev_status status = {0};
-    struct dev_settings settings;
-    PC_CLEANUP(dev_close_ref) struct dev *dev = NULL;
+    plantcert_auto at = {0};
     char until[PC_TIME_TEXT];
-    int rc = plantcert_open(cmd, &settings, &dev);
+    int rc = plantcert_open(cmd, &at);
 
     if (rc == 0)
-        rc = dev_status(dev, cmd_given(cmd, "offline"), &status);
+        rc = dev_status(at.dev, cmd_given(cmd, "offline"), &status);
     if (rc != 0)
         return rc;
     set_json(cmd, &status);

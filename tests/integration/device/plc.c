@@ -202,7 +202,7 @@ int plc_install_report(struct plc *plc, const struct pc_bytes *chain, const stru
 {
     struct dev *PC_CLEANUP(dev_close_ref) dev = NULL;
     int r = dev_open(&plc->settings, &dev);
-    return r < 0 ? r : dev_install(dev, chain, ca, ret);
+    return r < 0 ? r : dev_install(dev, &(struct dev_delivery){.chain = chain, .ca = ca}, ret);
 }
 
 int plc_install(struct plc *plc, const struct pc_bytes *chain, const struct pc_bytes *ca)
