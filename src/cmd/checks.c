@@ -2,8 +2,10 @@
  */
 #include "src/cmd/checks.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +55,52 @@ int cmd_check_listen(const char *value)
         return cmd_check_host(host + 1);
     }
     return cmd_check_host(host);
+}
+
+/* Where the host of HOST:PORT ends; NULL when that cannot be told (an IPv6 address without brackets). */
+static const char *host_end(const char *value)
+{
+    const char *colon = strchr(value, ':');
+
+    if (value[0] == '[')
+        return strchr(value, ']');
+    return colon == NULL ? value + strlen(value) : strchr(colon + 1, ':') == NULL ? colon : NULL;
+}
+
+/* The number in ":PORT"; 0 when it is none. */
+static long parse_port(const char *text)
+{
+    char *end = NULL;
+    long port = text[0] == ':' && isdigit((unsigned char)text[1]) ? strtol(text + 1, &end, 10) : 0;
+
+    return end != NULL && *end == '\0' ? port : 0;
+}
+
+int cmd_broker_parse(const char *value, char *ret_host, size_t size, uint16_t *ret_port)
+{
+    bool brackets = value[0] == '[';
+    const char *end = host_end(value), *rest = end != NULL && brackets ? end + 1 : end;
+    pc_autofree char *host = end != NULL ? strndup(value + brackets, (size_t)(end - value) - brackets) : NULL;
+    unsigned char address[16];
+    long port = host != NULL && rest[0] == '\0' ? CMD_BROKER_PORT : host != NULL ? parse_port(rest) : 0;
+
+    if (port < 1 || port > 65535 || strlen(host) >= size ||
+        (brackets && inet_pton(AF_INET6, host, address) != 1))
+        return pc_fail(PC_EUSAGE, "'%.100s' is no HOST:PORT, nor [IPv6]:PORT", value);
+    int rc = cmd_check_host(host);
+    if (rc != 0)
+        return rc;
+    snprintf(ret_host, size, "%s", host);
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+int cmd_check_broker(const char *value)
+{
+    char host[256];
+    uint16_t port;
+
+    return cmd_broker_parse(value, host, sizeof host, &port);
 }
 
 int cmd_check_https(const char *value)

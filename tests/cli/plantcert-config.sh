@@ -68,6 +68,8 @@ bad "handles outside the owner's" ":2: " '[device]\nhandles = 0x81800000-0x81800
 bad "one handle" ":2: .*two" '[device]\nhandles = 0x81020000-0x81020000\n'
 bad "the storage root key's handle" ":2: .*storage root" '[device]\nhandles = 0x81000000-0x8100000f\n'
 bad "a station without TLS" ":2: " '[station]\nurl = http://station\n'
+bad "an IPv6 broker without brackets" ":2: .*HOST:PORT" '[mqtt]\nbroker = ::1\n'
+bad "a broker as a URL" ":2: .*HOST:PORT" '[mqtt]\nbroker = mqtts://broker:8883\n'
 bad "no TCTI" ":2: .*empty" '[tpm]\ntcti =\n'
 bad "neither yes nor no" ":2: " '[tpm]\nallow-simulator = 1\n'
 : >"$conf"

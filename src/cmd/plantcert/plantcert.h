@@ -6,6 +6,10 @@
 #include "src/cmd/command.h"
 
 #define PLANTCERT_HOST_TEXT 256
+#define PLANTCERT_MQTT                                                                                       \
+    {                                                                                                        \
+        "mqtt", 0, "BROKER", "the broker, HOST:PORT, instead of [mqtt] broker", "mqtt", "broker"             \
+    }
 
 extern const struct pc_setting plantcert_settings[];
 extern const size_t plantcert_setting_count;
@@ -26,8 +30,8 @@ struct plantcert {
 int plantcert_open(struct cmd *cmd, struct plantcert *ret);
 void plantcert_close(struct plantcert *plantcert);
 #define plantcert_auto PC_CLEANUP(plantcert_close) struct plantcert
-/* The broker of --mqtt, else of [mqtt] broker; `ret->host` is NULL when neither is given. The text of
- * "host:port" is kept in `room`. PC_EUSAGE. */
+/* The broker of --mqtt (an option that overrides [mqtt] broker: PLANTCERT_MQTT), else of [mqtt] broker;
+ * `ret->host` is NULL when neither is given. The host's text is kept in `room`. PC_EUSAGE. */
 int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], struct dev_broker *ret);
 
 /* key.c: one key as a JSON object (null when there is none) and as lines of a summary. */

@@ -9,6 +9,7 @@
 #include "src/pki/name.h"
 
 #define KEY_AUTO "auto"
+#define BROKER_TIMEOUT 15 /* seconds; a TPM's signature among them */
 
 static int check_key(const char *value)
 {
@@ -40,6 +41,7 @@ const struct pc_setting plantcert_settings[] = {
     {"tpm", "allow-simulator", "PLANTCERT_ALLOW_SIMULATOR", "no", pc_check_flag},
     {"station", "url", NULL, NULL, cmd_check_https},
     {"station", "trust", NULL, NULL, pc_check_path},
+    {"mqtt", "broker", NULL, NULL, cmd_check_broker},
     {"renew", "before", NULL, "30d", pc_check_duration},
 };
 const size_t plantcert_setting_count = CMD_LENGTH(plantcert_settings);
@@ -67,6 +69,21 @@ static int read_settings(const struct pc_config *config, struct dev_settings *re
     if (rc == 0)
         *ret = settings;
     return rc;
+}
+
+int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], struct dev_broker *ret)
+{
+    const char *value = pc_config_get(cmd->config, "mqtt", "broker");
+    struct dev_broker broker = {.timeout = BROKER_TIMEOUT};
+
+    if (value != NULL) {
+        int rc = cmd_broker_parse(value, room, PLANTCERT_HOST_TEXT, &broker.port);
+        if (rc != 0)
+            return rc;
+        broker.host = room;
+    }
+    *ret = broker;
+    return 0;
 }
 
 int plantcert_open(struct cmd *cmd, struct plantcert *ret)

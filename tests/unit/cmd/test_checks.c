@@ -24,6 +24,11 @@ static const struct row good[] = {
     {cmd_check_listen, "station.example:65535"},
     {cmd_check_host, "mqtt.voke.lovinka.com"},
     {cmd_check_host, "10.0.0.1"},
+    {cmd_check_broker, "mqtt.voke.lovinka.com"},
+    {cmd_check_broker, "localhost:8886"},
+    {cmd_check_broker, "10.0.0.1:1"},
+    {cmd_check_broker, "[fe80::1]"},
+    {cmd_check_broker, "[::1]:65535"},
     {cmd_check_https, "https://station:8443"},
     {cmd_check_group, "root"},
     {cmd_check_command, "systemctl reload mosquitto"},
@@ -52,6 +57,22 @@ static const struct row bad[] = {
     {cmd_check_host, "a b"},
     {cmd_check_host, "*.example"},
     {cmd_check_host, "-a.example"},
+    {cmd_check_broker, ""},
+    {cmd_check_broker, ":8883"},
+    {cmd_check_broker, "host:"},
+    {cmd_check_broker, "host:0"},
+    {cmd_check_broker, "host:65536"},
+    {cmd_check_broker, "host:88x"},
+    {cmd_check_broker, "host: 88"},
+    {cmd_check_broker, "::1"},
+    {cmd_check_broker, "::1:8883"},
+    {cmd_check_broker, "[::1"},
+    {cmd_check_broker, "[::1]8883"},
+    {cmd_check_broker, "[host]:8883"},
+    {cmd_check_broker, "[10.0.0.1]"},
+    {cmd_check_broker, "[]:8883"},
+    {cmd_check_broker, "mqtts://host"},
+    {cmd_check_broker, "*.example:8883"},
     {cmd_check_https, "http://station"},
     {cmd_check_https, "https://"},
     {cmd_check_https, "https://user:secret@station"},
@@ -92,12 +113,35 @@ static void handles(void **state)
     assert_true(last == UINT32_C(0x8102000f));
 }
 
+static void broker(void **state)
+{
+    static const struct {
+        const char *value, *host;
+        uint16_t port;
+    } rows[] = {
+        {"broker.example", "broker.example", 8883},
+        {"broker.example:8886", "broker.example", 8886},
+        {"[::1]", "::1", 8883},
+        {"[::1]:1883", "::1", 1883},
+    };
+    char host[64];
+    uint16_t port;
+    (void)state;
+    for (size_t i = 0; i < CMD_LENGTH(rows); i++) {
+        assert_int_equal(cmd_broker_parse(rows[i].value, host, sizeof host, &port), 0);
+        assert_string_equal(host, rows[i].host);
+        assert_int_equal(port, rows[i].port);
+    }
+    assert_int_equal(cmd_broker_parse("12345678", host, 8, &port), PC_EUSAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_values),
         cmocka_unit_test(bad_values),
         cmocka_unit_test(handles),
+        cmocka_unit_test(broker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
