@@ -107,6 +107,46 @@ int tpm_handle_name(struct tpm *tpm, uint32_t handle, struct tpm_name *ret)
     return 0;
 }
 
+#define DEVICE_WANTED                                                                                        \
+    (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |                      \
+     TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT)
+#define DEVICE_UNWANTED (TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT | TPMA_OBJECT_X509SIGN)
+
+/* A key born in this TPM, for signing and nothing else, and of a kind that we can use. */
+static int judge_device_key(uint32_t handle, const TPM2B_PUBLIC *area, struct tpm_key **ret)
+{
+    TPMA_OBJECT attributes = area->publicArea.objectAttributes;
+    if ((attributes & DEVICE_WANTED) != DEVICE_WANTED || (attributes & DEVICE_UNWANTED) != 0)
+        return pc_refuse("handle-foreign", "handle 0x%08x holds no device key: its attributes are 0x%08x",
+                         handle, attributes);
+    int result = tpm_key_from_public(area, ret);
+    if (result == PC_EREFUSED)
+        return pc_refuse("handle-foreign", "handle 0x%08x holds no device key that can be used: %s", handle,
+                         pc_error_text());
+    if (result == 0)
+        (*ret)->handle = handle;
+    return result;
+}
+
+int tpm_handle_key(struct tpm *tpm, uint32_t handle, struct tpm_key **ret)
+{
+    int result = check_range(handle, handle);
+    if (result < 0)
+        return result;
+    tpm_begin(tpm, 0);
+    result = tpm_tidy(tpm, NULL);
+    tpm_autoobject object = TPM_OBJECT(tpm);
+    if (result == 0)
+        result = tpm_object_find(tpm, handle, &object);
+    if (result < 0)
+        return result;
+    if (object.tr == ESYS_TR_NONE)
+        return pc_refuse("handle-free", "nothing is at handle 0x%08x", handle);
+    TPM2B_PUBLIC area;
+    result = tpm_object_public(tpm, &object, &area);
+    return result < 0 ? result : judge_device_key(handle, &area, ret);
+}
+
 int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *name)
 {
     int result = check_range(handle, handle);

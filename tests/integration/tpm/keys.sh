@@ -86,6 +86,11 @@ refused 2 usage "a range beyond the owner's" drive free 81010010 81800000
 expect 0 "the Name at a handle" drive name 81010010
 said "^$(tpm2_readpublic -T "$SWTPM_TCTI" -c 0x81010010 | sed -n 's/^name: //p')\$" "… is what tpm2-tools read there"
 refused 5 handle-free "nothing is at a free handle" drive name 81010012
+expect 0 "a device key is taken back by its handle" drive adopt 81010011 adopted.pem
+check "… as the same reference" cmp adopted.pem rsa-handle.pem
+refused 5 handle-free "nothing is to be taken back at a free handle" drive adopt 81010012 none.pem
+refused 5 handle-foreign "the SRK is no device key" drive adopt 81000001 none.pem
+refused 2 usage "nor is a handle of the platform's" drive adopt 81800001 none.pem
 refused 5 handle-foreign "a handle with another Name is not evicted" drive evict 81010011 ec.pem
 refused 5 handle-foreign "the SRK is not evicted" drive evict 81000001 ec.pem
 same "$(swtpm_handles persistent | wc -l)" 3 "… all are there still"

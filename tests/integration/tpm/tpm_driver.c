@@ -95,6 +95,18 @@ static int run_name(struct tpm *tpm, char **arguments)
     return 0;
 }
 
+/* adopt HANDLE FILE: the reference to the device key that is there */
+static int run_adopt(struct tpm *tpm, char **arguments)
+{
+    PC_CLEANUP(tpm_key_free_ref) struct tpm_key *key = NULL;
+    int result = tpm_handle_key(tpm, handle_of(arguments[0]), &key);
+    if (result == 0)
+        result = store(key, arguments[1]);
+    if (result == 0)
+        show(key);
+    return result;
+}
+
 /* free FIRST LAST */
 static int run_free(struct tpm *tpm, char **arguments)
 {
@@ -181,7 +193,7 @@ static const struct operation {
     {"create", 2, run_create}, {"persist", 3, run_persist}, {"evict", 2, run_evict},
     {"name", 1, run_name},     {"free", 2, run_free},       {"probe", 1, run_probe},
     {"test", 1, run_test},     {"sign", 4, run_sign},       {"describe", 0, run_describe},
-    {"hold", 1, run_hold},
+    {"hold", 1, run_hold},     {"adopt", 2, run_adopt},
 };
 
 /* public FILE: the public key as PEM; needs no TPM */
