@@ -9,10 +9,14 @@
  *   delay=CC@N=MS   ... is sent MS milliseconds late
  *   drop=CC@N       ... is sent, and its answer never comes
  *   corrupt=CC@N=I  ... is sent, and the octet of its answer that is I before the last comes changed
- *   kill=CC@N       ... is sent and answered, and then SIGKILL ends this process, as if power had gone
+ *   kill=CC@N       ... is sent and answered, and then SIGKILL ends this process
+ *   cut=CC@N=PID    ... is sent and answered, and then SIGKILL ends the process PID, which is the TPM, and
+ * this one: the power has gone reset=CC@N=PID  ... is sent, and SIGKILL ends the process PID while it is at
+ * it; this one lives resume          counting goes on after the lines that the log has already
  *
- * CC 0 is any command, N 0 each of them. Counting begins with each opening. */
+ * CC 0 is any command, N 0 each of them. Without `resume` counting begins with each opening. */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +30,7 @@
 #define RULES_MAX 16
 #define HEADER 10
 
-enum act { ACT_FAIL, ACT_DELAY, ACT_DROP, ACT_KILL, ACT_CORRUPT, ACTS };
+enum act { ACT_FAIL, ACT_DELAY, ACT_DROP, ACT_KILL, ACT_CORRUPT, ACT_CUT, ACT_RESET, ACTS };
 
 struct rule {
     enum act act;
@@ -38,6 +42,7 @@ struct recorder {
     TSS2_TCTI_CONTEXT_COMMON_V2 common;
     TSS2_TCTI_CONTEXT *inner;
     char *log;
+    bool resume;
     struct rule rules[RULES_MAX];
     size_t rule_count;
     uint32_t code;                /* of the command on its way */
@@ -77,7 +82,10 @@ static TSS2_RC recorder_transmit(TSS2_TCTI_CONTEXT *context, size_t size, const 
         usleep((useconds_t)recorder->hit[ACT_DELAY]->value * 1000);
     if (recorder->hit[ACT_FAIL] != NULL)
         return TSS2_RC_SUCCESS;
-    return Tss2_Tcti_Transmit(recorder->inner, size, command);
+    TSS2_RC rc = Tss2_Tcti_Transmit(recorder->inner, size, command);
+    if (recorder->hit[ACT_RESET] != NULL)
+        kill((pid_t)recorder->hit[ACT_RESET]->value, SIGKILL);
+    return rc;
 }
 
 static TSS2_RC answer(struct recorder *recorder, uint32_t rc, size_t *size, uint8_t *response)
@@ -104,7 +112,9 @@ static TSS2_RC recorder_receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_
     record(recorder, word(response + 6));
     if (recorder->hit[ACT_CORRUPT] != NULL)
         response[*size - 1 - recorder->hit[ACT_CORRUPT]->value % *size] ^= 1;
-    if (recorder->hit[ACT_KILL] != NULL)
+    if (recorder->hit[ACT_CUT] != NULL)
+        kill((pid_t)recorder->hit[ACT_CUT]->value, SIGKILL);
+    if (recorder->hit[ACT_KILL] != NULL || recorder->hit[ACT_CUT] != NULL)
         kill(getpid(), SIGKILL);
     while (recorder->hit[ACT_DROP] != NULL)
         pause();
@@ -159,20 +169,38 @@ static int add_rule(struct recorder *recorder, enum act act, const char *text)
 
 static int add_option(struct recorder *recorder, const char *option)
 {
-    static const char *const names[] = {[ACT_FAIL] = "fail=",
-                                        [ACT_DELAY] = "delay=",
-                                        [ACT_DROP] = "drop=",
-                                        [ACT_KILL] = "kill=",
-                                        [ACT_CORRUPT] = "corrupt="};
+    static const char *const names[] = {
+        [ACT_FAIL] = "fail=",       [ACT_DELAY] = "delay=", [ACT_DROP] = "drop=",  [ACT_KILL] = "kill=",
+        [ACT_CORRUPT] = "corrupt=", [ACT_CUT] = "cut=",     [ACT_RESET] = "reset="};
     if (strncmp(option, "log=", 4) == 0) {
         recorder->log = strdup(option + 4);
         return recorder->log != NULL ? 0 : -1;
+    }
+    if (strcmp(option, "resume") == 0) {
+        recorder->resume = true;
+        return 0;
     }
     for (int i = 0; i < ACTS; i++) {
         if (strncmp(option, names[i], strlen(names[i])) == 0)
             return add_rule(recorder, (enum act)i, option + strlen(names[i]));
     }
     return -1;
+}
+
+/* What the log tells of earlier openings has been seen. */
+static void recount(struct recorder *recorder)
+{
+    unsigned code, rc;
+    FILE *log = recorder->resume && recorder->log ? fopen(recorder->log, "re") : NULL;
+    if (log == NULL)
+        return;
+    while (fscanf(log, "%x %x", &code, &rc) == 2) {
+        for (size_t i = 0; i < recorder->rule_count; i++) {
+            if (recorder->rules[i].code == 0 || recorder->rules[i].code == code)
+                recorder->rules[i].seen++;
+        }
+    }
+    fclose(log);
 }
 
 static TSS2_RC configure(struct recorder *recorder, const char *conf)
@@ -190,6 +218,8 @@ static TSS2_RC configure(struct recorder *recorder, const char *conf)
     TSS2_RC rc = result < 0 ? TSS2_TCTI_RC_BAD_VALUE : Tss2_TctiLdr_Initialize(inner + 1, &recorder->inner);
     if (rc != TSS2_RC_SUCCESS)
         free(recorder->log);
+    else
+        recount(recorder);
     return rc;
 }
 
