@@ -62,21 +62,21 @@ int dev_generation_current(const char *dir, char ret[DEV_GENERATION_TEXT])
     return 0;
 }
 
-static int load_file(const char *dir, const char *name, const char *file, struct pc_bytes *ret)
+static int load_file(const char *dir, const char *name, const char *file, bool optional, struct pc_bytes *ret)
 {
     char path[DEV_PATH_MAX];
     dev_path(path, "%s/" FOLDER "/%s/%s", dir, name, file);
-    return pc_file_read(path, DEV_FILE_MAX, ret);
+    return optional && !pc_file_exists(path) ? 0 : pc_file_read(path, DEV_FILE_MAX, ret);
 }
 
-int dev_generation_load(const char *dir, const char *name, struct dev_set *ret)
+int dev_generation_load(const char *dir, const char *name, bool legacy, struct dev_set *ret)
 {
     dev_autoset set = {0};
-    int r = load_file(dir, name, DEV_CA, &set.ca);
+    int r = load_file(dir, name, DEV_CA, legacy, &set.ca);
     if (r == 0)
-        r = load_file(dir, name, DEV_CERTIFICATE, &set.certificate);
-    if (r == 0)
-        r = load_file(dir, name, DEV_KEY, &set.key);
+        r = load_file(dir, name, DEV_CERTIFICATE, legacy, &set.certificate);
+    if (r == 0 && !legacy)
+        r = load_file(dir, name, DEV_KEY, false, &set.key);
     if (r < 0)
         return r;
     *ret = set;
@@ -200,6 +200,8 @@ static int write_set(const char *folder, const struct dev_set *set, const struct
         {DEV_KEY, &set->key, &closed},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (files[i].bytes->len == 0)
+            continue;
         int r =
             write_file(folder, files[i].name, files[i].bytes->data, files[i].bytes->len, files[i].options);
         if (r < 0)

@@ -33,7 +33,8 @@ struct dev_record {
 /* The generation that `current` names; "" when none does. PC_EREFUSED "dir-legacy" when `current` is not
  * ours. */
 int dev_generation_current(const char *dir, char ret[DEV_GENERATION_TEXT]);
-int dev_generation_load(const char *dir, const char *name, struct dev_set *ret);
+/* A legacy one has no key, and perhaps not both of the others: what is missing stays empty. */
+int dev_generation_load(const char *dir, const char *name, bool legacy, struct dev_set *ret);
 int dev_generation_record(const char *dir, const char *name, struct dev_record *ret);
 int dev_generation_record_write(const char *dir, const char *name, const struct dev_record *record);
 /* The current generation and the one before it, of which either may be "". */
@@ -47,7 +48,8 @@ struct dev_readers {
 };
 /* Whether a generation's device.tpm is readable by exactly these. */
 bool dev_generation_readable(const char *dir, const char *name, const struct dev_readers *readers);
-/* Writes a whole new generation, durably, beside the others; nothing that a client sees changes. */
+/* Writes a whole new generation, durably, beside the others; nothing that a client sees changes. What is
+ * empty in the set is not written. */
 int dev_generation_write(const char *dir, const struct dev_set *set, const struct dev_record *record,
                          const struct dev_readers *readers, char ret_name[DEV_GENERATION_TEXT]);
 /* Makes it the current one: the visible links first (they dangle before the very first switch), then one

@@ -5,18 +5,16 @@
 
 #include "provision/device/check.h"
 #include "provision/device/installed.h"
+#include "provision/device/reload.h"
 #include "provision/device/tidy.h"
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
-#include "src/base/run.h"
 #include "src/base/time.h"
 #include "src/pki/certificate.h"
 #include "src/pki/chain.h"
 #include "src/pki/openssl.h"
-
-#define RELOAD_WAIT 60 /* s */
 
 /* All that is known about a set on its way in. */
 struct candidate {
@@ -159,18 +157,13 @@ static int report(const struct candidate *candidate, const char *generation, boo
     return 0;
 }
 
-static bool wants_reload(const struct dev *dev)
-{
-    return dev->settings.reload && *dev->settings.reload;
-}
-
 /* The new set is written, then current. What a failure after the switch leaves behind, the next run clears
  * away. */
 static int replace(struct dev *dev, const struct candidate *candidate, const struct dev_readers *readers,
                    char ret_name[DEV_GENERATION_TEXT])
 {
     const char *dir = dev->settings.dir;
-    struct dev_record record = {.reloaded = !wants_reload(dev)};
+    struct dev_record record = {.reloaded = !dev_reload_wanted(dev)};
     memcpy(record.replaces, candidate->installed.name, sizeof record.replaces);
     int r = dev_generation_write(dir, &candidate->set, &record, readers, ret_name);
     if (r == 0)
@@ -210,41 +203,11 @@ static int install(struct dev *dev, const struct dev_delivery *delivery, struct 
         return r;
     bool already = candidate.installed.leaf && same_set(&candidate.set, &candidate.installed.set) &&
                    dev_generation_readable(dir, candidate.installed.name, &readers);
-    *ret_owed = already ? !candidate.installed.reloaded : wants_reload(dev);
+    *ret_owed = already ? !candidate.installed.record.reloaded : dev_reload_wanted(dev);
     if (candidate.installed.leaf && !same_bytes(&candidate.set.ca, &candidate.installed.set.ca))
         pc_log(PC_LOG_NOTICE, "%s: the trust anchor is replaced by the one given", dir);
     r = already ? dev_folder_link(dir) : replace(dev, &candidate, &readers, name);
     return r < 0 ? r : report(&candidate, already ? candidate.installed.name : name, already, ret);
-}
-
-/* Remembers that clients know of the set, unless another run has replaced it meanwhile. */
-static int settle_reload(struct dev *dev, const char *generation)
-{
-    int r = dev_begin(dev, false);
-    if (r < 0)
-        return r;
-    struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
-    char current[DEV_GENERATION_TEXT];
-    struct dev_record record;
-    r = dev_generation_current(busy->settings.dir, current);
-    if (r < 0 || strcmp(current, generation) != 0)
-        return r;
-    r = dev_generation_record(busy->settings.dir, current, &record);
-    if (r < 0)
-        return r;
-    record.reloaded = true;
-    return dev_generation_record_write(busy->settings.dir, current, &record);
-}
-
-/* Without the lock: the command may well run this program again. */
-static bool reload(struct dev *dev, const char *generation)
-{
-    int r = wants_reload(dev) ? pc_run("reload", dev->settings.reload, NULL, RELOAD_WAIT) : 0;
-    if (r == 0)
-        r = settle_reload(dev, generation);
-    if (r < 0)
-        pc_log(PC_LOG_WARNING, "%s", pc_error_text());
-    return r == 0;
 }
 
 int dev_install(struct dev *dev, const struct dev_delivery *delivery, struct dev_install_report *ret)
@@ -257,7 +220,9 @@ int dev_install(struct dev *dev, const struct dev_delivery *delivery, struct dev
     bool owed = false;
     r = install(dev, delivery, ret, &owed);
     dev_end(dev);
-    if (r == 0 && owed)
-        ret->reload_failed = !reload(dev, ret->generation);
+    if (r == 0 && owed && dev_reload_run(dev, ret->generation, DEV_RELOAD_WAIT) < 0) {
+        pc_log(PC_LOG_WARNING, "%s", pc_error_text());
+        ret->reload_failed = true;
+    }
     return r;
 }

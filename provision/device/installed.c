@@ -56,22 +56,21 @@ static int read_leaf(struct dev_installed *installed)
     return r;
 }
 
-static int read_generation(const char *dir, const char *name, struct dev_installed *ret)
+int dev_installed_load(const char *dir, const char *name, struct dev_installed *ret)
 {
     dev_autoinstalled installed = {0};
-    struct dev_record record = {0};
-    int r = dev_generation_record(dir, name, &record);
+    struct dev_record *record = &installed.record;
+    int r = dev_generation_record(dir, name, record);
     if (r == 0)
-        r = dev_generation_load(dir, name, &installed.set);
-    if (r == 0)
+        r = dev_generation_load(dir, name, record->legacy, &installed.set);
+    if (r == 0 && installed.set.certificate.len)
         r = read_leaf(&installed);
-    if (r == 0)
+    if (r == 0 && !record->legacy)
         r = tpm_keyfile_parse(installed.set.key.data, installed.set.key.len, &installed.key);
     if (r < 0)
         return pc_fail_in("%s/generations/%s", dir, name);
     snprintf(installed.name, sizeof installed.name, "%s", name);
-    memcpy(installed.previous, record.replaces, sizeof record.replaces);
-    installed.reloaded = record.reloaded;
+    memcpy(installed.previous, record->replaces, sizeof record->replaces);
     *ret = installed;
     installed = (struct dev_installed){0};
     return 0;
@@ -84,7 +83,7 @@ int dev_installed_read(const char *dir, struct dev_installed *ret)
         char before[DEV_GENERATION_TEXT], after[DEV_GENERATION_TEXT];
         int r = dev_generation_current(dir, before);
         if (r == 0 && before[0])
-            r = read_generation(dir, before, ret);
+            r = dev_installed_load(dir, before, ret);
         /* Without the lock, two installs may have replaced and removed it meanwhile. */
         if (r == 0 || attempt == 2 || dev_generation_current(dir, after) < 0 || strcmp(before, after) == 0)
             return r;

@@ -11,11 +11,15 @@
 struct dev_installed {
     char name[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
     struct dev_set set;
-    bool reloaded;
-    X509 *leaf;          /* owned; NULL when nothing is installed, and then all else is empty too */
-    struct tpm_key *key; /* owned */
+    struct dev_record record;
+    X509 *leaf;          /* owned; NULL when nothing is installed, and then all else is empty too, but for a
+                            legacy generation without a certificate */
+    struct tpm_key *key; /* owned; NULL in a legacy generation */
     char cn[PKI_UUID_TEXT];
 };
+/* One generation, whichever; the caller holds the lock. */
+int dev_installed_load(const char *dir, const char *name, struct dev_installed *ret);
+/* The current one. */
 int dev_installed_read(const char *dir, struct dev_installed *ret);
 void dev_installed_clear(struct dev_installed *installed);
 #define dev_autoinstalled PC_CLEANUP(dev_installed_clear) struct dev_installed

@@ -47,7 +47,7 @@ static int describe_installed(const struct dev *dev, const struct dev_installed 
 {
     struct dev_leaf leaf;
     int r = dev_leaf_describe(installed->leaf, &leaf);
-    if (r == 0)
+    if (r == 0 && installed->key)
         r = dev_key_describe(installed->key, &ret->current);
     if (r < 0)
         return r;

@@ -170,7 +170,7 @@ static void test_second_keeps_previous(void **state)
     assert_int_equal(dev_generation_kept(dir, current, previous), 0);
     assert_string_equal(current, "0003");
     assert_string_equal(previous, "0002");
-    assert_int_equal(dev_generation_load(dir, previous, &set), 0);
+    assert_int_equal(dev_generation_load(dir, previous, false, &set), 0);
     assert_string_equal(set.certificate.data, "set 2");
     char path[DEV_PATH_MAX];
     dev_path(path, "%s/generations/0001", dir);
