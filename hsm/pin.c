@@ -1,104 +1,17 @@
-/* PINs from files, descriptors and the terminal, kept in secrets from the first byte on. Nothing here knows
- * what a PIN opens. */
+/* A PIN typed at the terminal, kept in a secret from the first byte on. Nothing here knows what a PIN opens.
+ */
 #include "hsm/pin.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "src/base/error.h"
-
-#define PIN_MAX 255 /* bytes */
-
-/* Reads to the end, at most the whole secret; `ret_len` is what came. */
-static int read_all(int fd, struct pc_secret *into, size_t *ret_len)
-{
-    size_t len = 0;
-    while (len < into->len) {
-        ssize_t n = read(fd, into->data + len, into->len - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return pc_fail_errno(PC_EAUTH, "the PIN cannot be read");
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    *ret_len = len;
-    return 0;
-}
-
-/* The bytes without their line end, as a secret of exactly that length. */
-static int one_line(const unsigned char *text, size_t len, struct pc_secret **ret)
-{
-    if (len > 0 && text[len - 1] == '\n')
-        len--;
-    if (len > 0 && text[len - 1] == '\r')
-        len--;
-    if (len == 0)
-        return pc_fail(PC_EAUTH, "the PIN is empty");
-    if (memchr(text, '\0', len))
-        return pc_fail(PC_EAUTH, "the PIN holds a NUL byte");
-    if (memchr(text, '\n', len) || memchr(text, '\r', len))
-        return pc_fail(PC_EAUTH, "the PIN has more than one line");
-    if (len > PIN_MAX)
-        return pc_fail(PC_EAUTH, "the PIN is longer than %d bytes", PIN_MAX);
-    pc_autosecret *pin = NULL;
-    int r = pc_secret_new(len, &pin);
-    if (r < 0)
-        return r;
-    memcpy(pin->data, text, len);
-    *ret = pc_steal(pin);
-    return 0;
-}
-
-int hsm_pin_from_fd(int fd, struct pc_secret **ret)
-{
-    pc_autosecret *text = NULL;
-    size_t len = 0;
-    int r = pc_secret_new(PIN_MAX + 3, &text); /* with its line end, and one byte that is too many */
-    if (r < 0)
-        return r;
-    r = read_all(fd, text, &len);
-    if (r < 0)
-        return r;
-    return one_line(text->data, len, ret);
-}
-
-/* Judged once open, so that it is the file that is read. Links are followed: service managers hand secrets
- * over by them. */
-static int check_file(int fd, const char *path)
-{
-    struct stat info;
-    if (fstat(fd, &info) != 0)
-        return pc_fail_errno(PC_EAUTH, "PIN file %s", path);
-    if (!S_ISREG(info.st_mode))
-        return pc_fail(PC_EAUTH, "PIN file %s is no regular file", path);
-    if (info.st_mode & (S_IRWXO | S_IWGRP))
-        return pc_fail(
-            PC_EAUTH,
-            "PIN file %s has mode %04o: others may read it or its group write it; 0600 or 0640 is right",
-            path, (unsigned)(info.st_mode & 07777));
-    return 0;
-}
-
-int hsm_pin_from_file(const char *path, struct pc_secret **ret)
-{
-    pc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return pc_fail_errno(PC_EAUTH, "PIN file %s", path);
-    int r = check_file(fd, path);
-    if (r < 0)
-        return r;
-    r = hsm_pin_from_fd(fd, ret);
-    return r < 0 ? pc_fail_in("PIN file %s", path) : 0;
-}
+#include "src/base/secret.h"
 
 /* Signals that would end or stop the program with the echo off. They are taken note of, and raised again
  * afterwards. */
@@ -163,7 +76,7 @@ static int ask(int fd, const char *label, const sigset_t *mask, struct pc_secret
     struct termios shown, hidden;
     pc_autosecret *text = NULL;
     size_t len = 0;
-    int r = pc_secret_new(PIN_MAX + 3, &text);
+    int r = pc_secret_new(PC_SECRET_MAX + 3, &text);
     if (r < 0)
         return r;
     if (tcgetattr(fd, &shown) != 0)
@@ -176,7 +89,7 @@ static int ask(int fd, const char *label, const sigset_t *mask, struct pc_secret
     r = read_typed(fd, mask, text, &len);
     (void)tcsetattr(fd, TCSAFLUSH, &shown);
     dprintf(fd, "\n");
-    return r < 0 ? r : one_line(text->data, len, ret);
+    return r < 0 ? r : pc_secret_from_line("PIN", text->data, len, ret);
 }
 
 int hsm_pin_from_terminal(const char *label, struct pc_secret **ret)

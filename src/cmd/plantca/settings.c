@@ -9,6 +9,7 @@
 #include "config.h"
 #include "hsm/pin.h"
 #include "src/base/error.h"
+#include "src/base/secret.h"
 #include "src/cmd/checks.h"
 #include "src/pki/name.h"
 
@@ -113,7 +114,7 @@ static int pin_from_fd(const struct cmd *cmd, struct pc_secret **ret)
     long fd;
     int rc = cmd_number(cmd, "pin-fd", 0, INT_MAX, &fd);
 
-    return rc != 0 ? rc : hsm_pin_from_fd((int)fd, ret);
+    return rc != 0 ? rc : pc_secret_from_fd("PIN", (int)fd, ret);
 }
 
 /* struct ca_settings' way to a PIN. */
@@ -127,7 +128,7 @@ static int find_pin(void *context, const char *label, struct pc_secret **ret)
     if (file == NULL)
         file = pc_config_get(cmd->config, "token", "pin-file");
     if (file != NULL)
-        return hsm_pin_from_file(file, ret);
+        return pc_secret_from_file("PIN", file, ret);
     if (cmd->no_input)
         return pc_fail(PC_EAUTH,
                        "token '%s': no PIN: no --pin-file, --pin-fd or [token] pin-file, and --no-input",

@@ -10,22 +10,33 @@
         "tcti", 0, "TCTI", "where the TPM is, instead of [tpm] tcti", "tpm", "tcti"                          \
     }
 
-static const struct cmd_option tpm_options[] = {TCTI};
+/* Whatever opens the TPM takes these. */
+#define TPM_OPTIONS                                                                                          \
+    TCTI, {"owner-auth-file", 0, "FILE", "read the auth value of the TPM's owner from FILE", "tpm",          \
+           "owner-auth-file"},                                                                               \
+        {"owner-auth-fd", 0, "N", "read it from file descriptor N", NULL, NULL},                             \
+        {"srk-auth-file", 0, "FILE", "read the auth value of the TPM's SRK from FILE", "tpm",                \
+         "srk-auth-file"},                                                                                   \
+    {                                                                                                        \
+        "srk-auth-fd", 0, "N", "read it from file descriptor N", NULL, NULL                                  \
+    }
+
+static const struct cmd_option tpm_options[] = {TPM_OPTIONS};
 
 static const struct cmd_option request_options[] = {
     {"plant", 0, "UUID", "the plant to ask for, instead of [device] plant", NULL, NULL},
     {"out", 'o', "FILE", "write the request to FILE, not to standard output", NULL, NULL},
-    TCTI,
+    TPM_OPTIONS,
 };
 
 static const struct cmd_option install_options[] = {
     {"ca", 0, "FILE", "the trust anchor: needed at first, later the installed one holds", NULL, NULL},
-    TCTI,
+    TPM_OPTIONS,
 };
 
 static const struct cmd_option status_options[] = {
     {"offline", 0, NULL, "do not ask the TPM", NULL, NULL},
-    TCTI,
+    TPM_OPTIONS,
 };
 
 static const struct cmd_option config_options[] = {
@@ -35,7 +46,7 @@ static const struct cmd_option config_options[] = {
 
 static const struct cmd_option forget_options[] = {
     {"force", 0, NULL, "the key in use and the installed certificate too", NULL, NULL},
-    TCTI,
+    TPM_OPTIONS,
 };
 
 static const struct cmd_command commands[] = {

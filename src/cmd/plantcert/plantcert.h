@@ -25,6 +25,7 @@ int plantcert_run_forget(struct cmd *cmd);
  * before; not moved afterwards. */
 struct plantcert {
     struct dev_settings settings;
+    struct pc_secret *owner_auth, *srk_auth; /* owned; NULL where none was given */
     struct dev *dev;
 };
 int plantcert_open(struct cmd *cmd, struct plantcert *ret);

@@ -2,9 +2,11 @@
  * given of it. */
 #include "src/cmd/plantcert/plantcert.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "src/base/error.h"
+#include "src/base/secret.h"
 #include "src/cmd/checks.h"
 #include "src/pki/name.h"
 
@@ -39,6 +41,8 @@ const struct pc_setting plantcert_settings[] = {
     {"device", "reload", NULL, NULL, cmd_check_command},
     {"tpm", "tcti", "PLANTCERT_TCTI", "device:/dev/tpmrm0", cmd_check_command},
     {"tpm", "allow-simulator", "PLANTCERT_ALLOW_SIMULATOR", "no", pc_check_flag},
+    {"tpm", "owner-auth-file", NULL, NULL, pc_check_path},
+    {"tpm", "srk-auth-file", NULL, NULL, pc_check_path},
     {"station", "url", NULL, NULL, cmd_check_https},
     {"station", "trust", NULL, NULL, pc_check_path},
     {"mqtt", "broker", NULL, NULL, cmd_check_broker},
@@ -86,15 +90,49 @@ int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], stru
     return 0;
 }
 
+/* Whether the command asks for the TPM, and so for what it may want to know. */
+static bool takes_auth(const struct cmd *cmd)
+{
+    for (size_t i = 0; i < cmd->command->option_count; i++)
+        if (strcmp(cmd->command->options[i].name, "owner-auth-file") == 0)
+            return true;
+    return false;
+}
+
+/* `*ret` stays NULL where none is given. */
+static int read_auth(const struct cmd *cmd, const char *file_key, const char *fd_option, const char *what,
+                     struct pc_secret **ret)
+{
+    const char *const options[] = {file_key, fd_option, NULL};
+    const char *file = pc_config_get(cmd->config, "tpm", file_key);
+    long fd;
+    int rc = cmd_choose(cmd, true, options);
+
+    if (rc != 0)
+        return rc;
+    if (!cmd_given(cmd, fd_option))
+        return file != NULL ? pc_secret_from_file(what, file, ret) : 0;
+    rc = cmd_number(cmd, fd_option, 0, INT_MAX, &fd);
+    return rc != 0 ? rc : pc_secret_from_fd(what, (int)fd, ret);
+}
+
 int plantcert_open(struct cmd *cmd, struct plantcert *ret)
 {
     int rc = read_settings(cmd->config, &ret->settings);
 
+    if (rc == 0 && takes_auth(cmd))
+        rc = read_auth(cmd, "owner-auth-file", "owner-auth-fd", "owner's auth value", &ret->owner_auth);
+    if (rc == 0 && takes_auth(cmd))
+        rc = read_auth(cmd, "srk-auth-file", "srk-auth-fd", "SRK's auth value", &ret->srk_auth);
+    ret->settings.tpm.owner_auth = ret->owner_auth;
+    ret->settings.tpm.srk_auth = ret->srk_auth;
     return rc == 0 ? dev_open(&ret->settings, &ret->dev) : rc;
 }
 
 void plantcert_close(struct plantcert *plantcert)
 {
     dev_close(plantcert->dev);
+    pc_secret_free(plantcert->owner_auth);
+    pc_secret_free(plantcert->srk_auth);
     *plantcert = (struct plantcert){0};
 }

@@ -21,6 +21,7 @@
 
 #include "hsm/pin.h"
 #include "src/base/error.h"
+#include "src/base/secret.h"
 
 static char folder[64];
 
@@ -90,7 +91,7 @@ static void test_contents(void **state)
     for (size_t i = 0; i < sizeof contents / sizeof contents[0]; i++) {
         pc_autosecret *pin = NULL;
         write_file(path, contents[i].data, contents[i].len, 0600);
-        int r = hsm_pin_from_file(path, &pin);
+        int r = pc_secret_from_file("PIN", path, &pin);
         if (contents[i].pin) {
             assert_pin(r, &pin, contents[i].pin);
         } else {
@@ -118,7 +119,7 @@ static void test_lengths(void **state)
         memset(text, 'x', rows[i].len);
         strcpy(text + rows[i].len, rows[i].end);
         write_file(path, text, strlen(text), 0600);
-        int r = hsm_pin_from_file(path, &pin);
+        int r = pc_secret_from_file("PIN", path, &pin);
         text[rows[i].len] = '\0';
         if (rows[i].fits)
             assert_pin(r, &pin, text);
@@ -142,7 +143,7 @@ static void test_modes(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         pc_autosecret *pin = NULL;
         write_file(path, "1234\n", 5, rows[i].mode);
-        int r = hsm_pin_from_file(path, &pin);
+        int r = pc_secret_from_file("PIN", path, &pin);
         if (rows[i].good)
             assert_pin(r, &pin, "1234");
         else
@@ -156,12 +157,12 @@ static void test_not_a_file(void **state)
     char path[128], real[128];
     pc_autosecret *pin = NULL;
     path_in("missing", path);
-    assert_refused(hsm_pin_from_file(path, &pin), &pin, "No such file");
-    assert_refused(hsm_pin_from_file(folder, &pin), &pin, "no regular file");
-    assert_refused(hsm_pin_from_file("/dev/null", &pin), &pin, "no regular file");
+    assert_refused(pc_secret_from_file("PIN", path, &pin), &pin, "No such file");
+    assert_refused(pc_secret_from_file("PIN", folder, &pin), &pin, "no regular file");
+    assert_refused(pc_secret_from_file("PIN", "/dev/null", &pin), &pin, "no regular file");
     path_in("fifo", path);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_refused(hsm_pin_from_file(path, &pin), &pin,
+    assert_refused(pc_secret_from_file("PIN", path, &pin), &pin,
                    "no regular file"); /* and does not wait for a writer */
 
     /* A link is followed, and what it leads to is judged. */
@@ -169,10 +170,10 @@ static void test_not_a_file(void **state)
     path_in("secret", real);
     write_file(real, "1234\n", 5, 0400);
     assert_int_equal(symlink(real, path), 0);
-    assert_pin(hsm_pin_from_file(path, &pin), &pin, "1234");
+    assert_pin(pc_secret_from_file("PIN", path, &pin), &pin, "1234");
     assert_int_equal(chmod(real, 0644), 0);
     struct pc_secret *none = NULL;
-    assert_refused(hsm_pin_from_file(path, &none), &none, "has mode 0644");
+    assert_refused(pc_secret_from_file("PIN", path, &none), &none, "has mode 0644");
 }
 
 static void test_descriptors(void **state)
@@ -191,7 +192,7 @@ static void test_descriptors(void **state)
             _exit(good ? 0 : 1);
         }
         close(ends[1]);
-        int r = hsm_pin_from_fd(ends[0], &pin);
+        int r = pc_secret_from_fd("PIN", ends[0], &pin);
         if (contents[i].pin)
             assert_pin(r, &pin, contents[i].pin);
         else
@@ -201,8 +202,8 @@ static void test_descriptors(void **state)
         waitpid(child, NULL, 0);
     }
     pc_autosecret *pin = NULL;
-    assert_refused(hsm_pin_from_fd(ends[0], &pin), &pin, "cannot be read");
-    assert_refused(hsm_pin_from_fd(-1, &pin), &pin, "cannot be read");
+    assert_refused(pc_secret_from_fd("PIN", ends[0], &pin), &pin, "cannot be read");
+    assert_refused(pc_secret_from_fd("PIN", -1, &pin), &pin, "cannot be read");
 }
 
 /* A child with a terminal of its own asks for a PIN, and tells by its exit status what came of it. */
