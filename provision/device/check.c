@@ -29,6 +29,16 @@ int dev_check_anchors(const STACK_OF(X509) * anchors)
     return 0;
 }
 
+int64_t dev_check_anchors_end(const STACK_OF(X509) * anchors)
+{
+    int64_t last = 0, not_before, not_after;
+    for (int i = 0; i < sk_X509_num(anchors); i++)
+        if (pki_certificate_dates(sk_X509_value(anchors, i), &not_before, &not_after) == 0 &&
+            not_after > last)
+            last = not_after;
+    return last;
+}
+
 static int check_dates(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors, int64_t now)
 {
     int64_t not_before, not_after;

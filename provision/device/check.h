@@ -19,6 +19,9 @@ struct dev_expected {
  * "install-anchor". */
 int dev_check_anchors(const STACK_OF(X509) * anchors);
 
+/* When the last of the anchors ends, in seconds; 0 when that cannot be told. */
+int64_t dev_check_anchors_end(const STACK_OF(X509) * anchors);
+
 /* The leaf (chain[0]) against anchors, dates, profile (pki_profile_device, exactly) and every plant expected.
  * `now` in seconds; a clock behind notBefore is no fault, and the chain is judged no earlier than the leaf's
  * notBefore. PC_EREFUSED: "chain-…" of pki_chain_verify, "install-dates", "install-order", "install-profile",

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "provision/device/clock.h"
 #include "provision/tpm/key.h"
 #include "src/base/memory.h"
 #include "src/pki/key.h"
@@ -135,13 +136,19 @@ const char *dev_state_advice(enum dev_state state);
 
 struct dev_status {
     enum dev_state state;
+    bool due, expired;           /* of the installed certificate; true together where both hold */
+    bool confirmed, rolled_back; /* of the installed set */
+    bool legacy;                 /* a device.key of before is still there, for dev_forget_legacy */
+    struct dev_clock clock;
+    const char *next; /* what to do next, one sentence, "" when nothing is to be done; a literal */
     struct dev_key_report pending, current;
     bool installed;
     char cn[PKI_UUID_TEXT], serial[41], certificate_sha256[PKI_FINGERPRINT_TEXT];
     char generation[64], previous[64]; /* folder names or "" */
     int64_t not_before, not_after, renew_at;
-    bool key_checked;     /* the TPM was asked */
-    int key_error;        /* what it said: 0 or PC_E… */
+    bool key_closed;  /* the key's file is not for this user to read: `current` or `pending` is not known */
+    bool key_checked; /* the TPM was asked */
+    int key_error;    /* what it said: 0 or PC_E… */
     const char *key_name; /* ... by name (base/error.h), "" when nothing is wrong */
     char key_text[256];
 };
@@ -152,7 +159,8 @@ struct dev_status {
  * each within 30 s. */
 int dev_check(struct dev *dev, struct dev_status *ret);
 
-/* What is installed and until when; asks the TPM for the key (Name only) unless `offline`. */
+/* What is installed and until when; asks the TPM for the key (Name only) unless `offline`. Takes no lock, and
+ * needs no right to read the key's file: what it cannot see then is left out, and `key_closed` says so. */
 int dev_status(struct dev *dev, bool offline, struct dev_status *ret);
 
 struct dev_forget_report {

@@ -69,13 +69,21 @@ static int load_file(const char *dir, const char *name, const char *file, bool o
     return optional && !pc_file_exists(path) ? 0 : pc_file_read(path, DEV_FILE_MAX, ret);
 }
 
+static bool is_closed(const char *dir, const char *name)
+{
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/" FOLDER "/%s/" DEV_KEY, dir, name);
+    return access(path, R_OK) != 0 && errno == EACCES;
+}
+
 int dev_generation_load(const char *dir, const char *name, bool legacy, struct dev_set *ret)
 {
     dev_autoset set = {0};
     int r = load_file(dir, name, DEV_CA, legacy, &set.ca);
     if (r == 0)
         r = load_file(dir, name, DEV_CERTIFICATE, legacy, &set.certificate);
-    if (r == 0 && !legacy)
+    set.closed = is_closed(dir, name);
+    if (r == 0 && !legacy && !set.closed)
         r = load_file(dir, name, DEV_KEY, false, &set.key);
     if (r < 0)
         return r;

@@ -16,6 +16,7 @@
 /* The bytes of a set's files. */
 struct dev_set {
     struct pc_bytes ca, certificate, key;
+    bool closed; /* device.tpm is there, but not for this user to read */
 };
 void dev_set_clear(struct dev_set *set);
 #define dev_autoset PC_CLEANUP(dev_set_clear) struct dev_set
@@ -33,7 +34,8 @@ struct dev_record {
 /* The generation that `current` names; "" when none does. PC_EREFUSED "dir-legacy" when `current` is not
  * ours. */
 int dev_generation_current(const char *dir, char ret[DEV_GENERATION_TEXT]);
-/* A legacy one has no key, and perhaps not both of the others: what is missing stays empty. */
+/* A legacy one has no key, and perhaps not both of the others: what is missing stays empty; so does a key
+ * file that is `closed`. */
 int dev_generation_load(const char *dir, const char *name, bool legacy, struct dev_set *ret);
 int dev_generation_record(const char *dir, const char *name, struct dev_record *ret);
 int dev_generation_record_write(const char *dir, const char *name, const struct dev_record *record);

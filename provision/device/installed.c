@@ -65,7 +65,7 @@ int dev_installed_load(const char *dir, const char *name, struct dev_installed *
         r = dev_generation_load(dir, name, record->legacy, &installed.set);
     if (r == 0 && installed.set.certificate.len)
         r = read_leaf(&installed);
-    if (r == 0 && !record->legacy)
+    if (r == 0 && !record->legacy && !installed.set.closed)
         r = tpm_keyfile_parse(installed.set.key.data, installed.set.key.len, &installed.key);
     if (r < 0)
         return pc_fail_in("%s/generations/%s", dir, name);

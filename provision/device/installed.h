@@ -14,7 +14,7 @@ struct dev_installed {
     struct dev_record record;
     X509 *leaf;          /* owned; NULL when nothing is installed, and then all else is empty too, but for a
                             legacy generation without a certificate */
-    struct tpm_key *key; /* owned; NULL in a legacy generation */
+    struct tpm_key *key; /* owned; NULL in a legacy generation, and when set.closed */
     char cn[PKI_UUID_TEXT];
 };
 /* One generation, whichever; the caller holds the lock. */

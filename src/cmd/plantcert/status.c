@@ -9,6 +9,13 @@ static json_t *text_or_null(const char *text)
     return text[0] != '\0' ? cmd_json_text(text) : json_null();
 }
 
+static json_t *clock_json(const struct dev_clock *clock)
+{
+    return json_pack("{s:o,s:o,s:b,s:b}", "now", cmd_json_time(clock->now), "floor",
+                     clock->floor != 0 ? cmd_json_time(clock->floor) : json_null(), "behind", clock->behind,
+                     "implausible", clock->implausible);
+}
+
 static void set_json(struct cmd *cmd, const struct dev_status *status)
 {
     bool installed = status->installed;
@@ -19,9 +26,12 @@ static void set_json(struct cmd *cmd, const struct dev_status *status)
             installed ? cmd_json_time(status->not_before) : json_null(), "not_after",
             installed ? cmd_json_time(status->not_after) : json_null(), "renew_at",
             installed ? cmd_json_time(status->renew_at) : json_null());
-    cmd_set(cmd, "{s:o,s:o,s:o,s:o,s:o}", "generation", text_or_null(status->generation), "previous",
+    cmd_set(cmd, "{s:b,s:b,s:b,s:b,s:b,s:o,s:s}", "due", status->due, "expired", status->expired, "confirmed",
+            status->confirmed, "rolled_back", status->rolled_back, "legacy", status->legacy, "clock",
+            clock_json(&status->clock), "next", status->next);
+    cmd_set(cmd, "{s:o,s:o,s:o,s:o,s:b,s:o}", "generation", text_or_null(status->generation), "previous",
             text_or_null(status->previous), "current", plantcert_key_json(&status->current), "pending",
-            plantcert_key_json(&status->pending), "key_check",
+            plantcert_key_json(&status->pending), "key_readable", !status->key_closed, "key_check",
             status->key_checked ? json_pack("{s:i,s:o}", "code", -status->key_error, "message",
                                             cmd_json_text(status->key_text))
                                 : json_null());
@@ -45,6 +55,19 @@ static void say_certificate(const struct cmd *cmd, const struct dev_status *stat
               status->previous[0] != '\0' ? ", before it " : "", status->previous);
 }
 
+/* Only where the machine's clock is not believed. */
+static void say_clock(const struct cmd *cmd, const struct dev_clock *clock)
+{
+    char now[PC_TIME_TEXT], at[PC_TIME_TEXT];
+
+    pc_time_format(clock->now, now);
+    pc_time_format(clock->at, at);
+    if (clock->behind)
+        cmd_field(cmd, "Clock", "%s is behind; dates are judged by %s", now, at);
+    else if (clock->implausible)
+        cmd_field(cmd, "Clock", "%s is past the trust anchor's end; dates are judged by %s", now, at);
+}
+
 static void say_all(const struct cmd *cmd, const struct dev_status *status)
 {
     cmd_field(cmd, "State", "%s", dev_state_name(status->state));
@@ -57,8 +80,13 @@ static void say_all(const struct cmd *cmd, const struct dev_status *status)
         cmd_say(cmd, "Pending:\n");
         plantcert_key_say(cmd, &status->pending);
     }
+    if (status->key_closed)
+        cmd_field(cmd, "Key", "not readable by this user");
     if (status->key_checked)
         cmd_field(cmd, "TPM", "%s", status->key_error == 0 ? "has the key" : status->key_text);
+    say_clock(cmd, &status->clock);
+    if (status->next[0] != '\0')
+        cmd_field(cmd, "Next", "%s", status->next);
 }
 
 int plantcert_run_status(struct cmd *cmd)
@@ -77,9 +105,9 @@ int plantcert_run_status(struct cmd *cmd)
     pc_time_format(status.not_after, until);
     if (status.key_checked && status.key_error != 0)
         return pc_fail_named(status.key_error, status.key_name, "%s", status.key_text);
-    if (status.state == DEV_EXPIRED)
+    if (status.expired)
         return pc_refuse("certificate-expired", "the certificate expired at %s", until);
-    if (status.state == DEV_DUE)
+    if (status.due)
         cmd_warn(cmd, "the certificate ends at %s; it is time to renew it", until);
     return 0;
 }

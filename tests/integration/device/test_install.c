@@ -207,7 +207,7 @@ void test_rekey(void **state)
         assert_int_equal(after.key_error, 0);
         assert_done(plc_install(&plc, &chain, NULL));
         assert_done(plc_status(&plc, &after));
-        assert_int_equal(after.state, DEV_INSTALLED);
+        assert_int_equal(after.state, DEV_SWITCHED);
         assert_string_not_equal(after.current.fingerprint, before.current.fingerprint);
         assert_string_equal(after.previous, before.generation);
         assert_int_equal(after.key_error, 0);
