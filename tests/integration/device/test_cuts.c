@@ -228,7 +228,7 @@ static void settle_install(unsigned at)
     assert_string_not_equal(finished, old_set);
     assert_true(strcmp(set, old_set) == 0 || strcmp(set, finished) == 0);
     assert_done(plc_status(&plc, &status));
-    assert_int_equal(status.state, DEV_INSTALLED);
+    assert_int_equal(status.state, DEV_SWITCHED);
     assert_string_equal(status.previous, "0001");
     assert_int_equal(plc_handles(), expected_handles(2));
     if (at % 4 == 0)
