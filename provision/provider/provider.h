@@ -19,6 +19,9 @@ int prov_open(const struct tpm_place *place, struct prov_session **ret);
 void prov_close(struct prov_session *session);
 PC_DEFINE_CLEANUP(struct prov_session, prov_close);
 
+/* Where its keys can be used; borrowed, for as long as the session. */
+OSSL_LIB_CTX *prov_libctx(const struct prov_session *session);
+
 /* What the TPM or the way to it said when a signature of this session failed, as the last error once more:
  * its PC_E…; 0 when none failed since the last call. */
 int prov_fault_take(struct prov_session *session);

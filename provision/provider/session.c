@@ -61,6 +61,11 @@ void prov_close(struct prov_session *session)
     free(session);
 }
 
+OSSL_LIB_CTX *prov_libctx(const struct prov_session *session)
+{
+    return session->libctx;
+}
+
 int prov_fault_take(struct prov_session *session)
 {
     const struct prov_fault fault = session->fault;
