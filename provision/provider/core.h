@@ -28,6 +28,9 @@ struct prov_context {
     OSSL_LIB_CTX *child;       /* owned: digests of the application's own providers */
     char *tcti;                /* owned */
     bool allow_simulator;
+    char *srk_auth_file; /* owned; of the stanza: read for each signature that needs it, by whoever signs */
+    struct pc_secret *srk_auth; /* owned; a program's own */
+    bool silent;                /* tpm2-tss is not to write to the program's stderr */
     int timeout_ms;
     struct prov_fault
         *fault; /* borrowed, of a program's own session; NULL in the module, where any thread signs */

@@ -150,6 +150,8 @@ int prov_signature_get_params(void *signature, OSSL_PARAM params[])
 {
     const struct prov_signature *s = signature;
 
+    if (s->software != NULL)
+        return EVP_PKEY_CTX_get_params(s->software, params) == 1;
     for (size_t i = 0; i < TABLE; i++) {
         OSSL_PARAM *p = OSSL_PARAM_locate(params, table[i].key);
 
@@ -159,12 +161,22 @@ int prov_signature_get_params(void *signature, OSSL_PARAM params[])
     return 1;
 }
 
+/* Verifying, every digest, padding and salt is the default provider's to take or refuse. */
+static int set_software_params(const struct prov_signature *s, const OSSL_PARAM params[])
+{
+    if (s->digest != NULL && OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST) != NULL)
+        return prov_raise(s->context, PROV_REASON_PARAMETER, "the digest was chosen when verifying began");
+    return EVP_PKEY_CTX_set_params(s->software, params) == 1;
+}
+
 int prov_signature_set_params(void *signature, const OSSL_PARAM params[])
 {
     struct prov_signature *s = signature;
 
     if (params == NULL)
         return 1;
+    if (s->software != NULL)
+        return set_software_params(s, params);
     for (size_t i = 0; i < TABLE; i++) {
         const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, table[i].key);
 

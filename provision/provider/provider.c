@@ -153,6 +153,8 @@ static void teardown(void *context)
     if (c == NULL)
         return;
     OSSL_LIB_CTX_free(c->child);
+    pc_secret_free(c->srk_auth);
+    free(c->srk_auth_file);
     free(c->tcti);
     free(c);
 }
@@ -169,11 +171,12 @@ static const OSSL_DISPATCH functions[] = {
 /* The stanza of openssl.cnf, then the environment over it (never that of a set-user-ID program). */
 static int read_settings(struct prov_context *context, OSSL_FUNC_core_get_params_fn *core_get_params)
 {
-    char *tcti = NULL, *allow = NULL;
+    char *tcti = NULL, *allow = NULL, *srk_auth_file = NULL;
     const char *text;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("tcti", &tcti, 0),
         OSSL_PARAM_utf8_ptr("allow-simulator", &allow, 0),
+        OSSL_PARAM_utf8_ptr("srk-auth-file", &srk_auth_file, 0),
         OSSL_PARAM_END,
     };
 
@@ -187,24 +190,39 @@ static int read_settings(struct prov_context *context, OSSL_FUNC_core_get_params
     if (text == NULL || *text == '\0')
         text = allow != NULL ? allow : "no";
     context->allow_simulator = strcmp(text, "yes") == 0;
+    context->silent = secure_getenv("TSS2_LOG") == NULL;
+    if (srk_auth_file != NULL && *srk_auth_file != '\0' &&
+        (context->srk_auth_file = strdup(srk_auth_file)) == NULL)
+        return 0;
     return context->tcti != NULL;
 }
 
 struct tpm_place prov_place(const struct prov_context *context)
 {
     return (struct tpm_place){.tcti = context->tcti,
+                              .srk_auth = context->srk_auth,
                               .allow_simulator = context->allow_simulator,
                               .timeout_ms = context->timeout_ms};
 }
 
 int prov_place_set(struct prov_context *context, const struct tpm_place *place)
 {
-    char *tcti = strdup(place->tcti != NULL ? place->tcti : "");
+    pc_autofree char *tcti = strdup(place->tcti != NULL ? place->tcti : "");
+    pc_autosecret *srk_auth = NULL;
 
     if (tcti == NULL)
         return pc_fail(PC_EFAIL, "out of memory");
+    if (place->srk_auth != NULL) {
+        int r = pc_secret_new(place->srk_auth->len, &srk_auth);
+
+        if (r < 0)
+            return r;
+        memcpy(srk_auth->data, place->srk_auth->data, srk_auth->len);
+    }
     free(context->tcti);
-    context->tcti = tcti;
+    context->tcti = pc_steal(tcti);
+    pc_secret_free(context->srk_auth);
+    context->srk_auth = pc_steal(srk_auth);
     context->allow_simulator = place->allow_simulator;
     context->timeout_ms = place->timeout_ms;
     return 0;

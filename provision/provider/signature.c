@@ -1,14 +1,14 @@
 /* Signing (provider-signature(7)): digests are made by the application's own provider, the TPM is opened for
- * one signature and closed again. Verification is left to others, who get the public key by export. */
+ * one signature and closed again. */
 #include "provision/provider/signature.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
+#include "provision/provider/apart.h"
 #include "src/base/error.h"
 
 static void *signature_new(void *context, const char *propq, bool rsa)
@@ -45,10 +45,17 @@ static void signature_free(void *signature)
     if (s == NULL)
         return;
     EVP_MD_CTX_free(s->digest);
+    EVP_PKEY_CTX_free(s->software);
     EVP_MD_free(s->md);
     prov_key_free(s->key);
     free(s->propq);
     free(s);
+}
+
+static int copy_digest(struct prov_signature *to, const struct prov_signature *from)
+{
+    to->digest = EVP_MD_CTX_new();
+    return to->digest != NULL && EVP_MD_CTX_copy_ex(to->digest, from->digest);
 }
 
 static void *signature_dup(void *signature)
@@ -65,18 +72,18 @@ static void *signature_dup(void *signature)
         to->key = prov_key_share(from->key);
     if (from->md != NULL && EVP_MD_up_ref(from->md))
         to->md = from->md;
-    if (from->digest != NULL) {
-        to->digest = EVP_MD_CTX_new();
-        if (to->digest == NULL || !EVP_MD_CTX_copy_ex(to->digest, from->digest)) {
-            signature_free(to);
-            return NULL;
-        }
+    if ((from->digest != NULL && !copy_digest(to, from)) ||
+        (from->software != NULL && (to->software = EVP_PKEY_CTX_dup(from->software)) == NULL)) {
+        signature_free(to);
+        return NULL;
     }
     return to;
 }
 
-static int take_key(struct prov_signature *s, struct prov_key *key)
+int prov_signature_begin(struct prov_signature *s, struct prov_key *key)
 {
+    EVP_MD_CTX_free(pc_steal(s->digest));
+    EVP_PKEY_CTX_free(pc_steal(s->software));
     if (key != NULL) {
         if (key->public == NULL || key->rsa != s->rsa)
             return prov_raise(s->context, PROV_REASON_PARAMETER, "the key is of another kind");
@@ -144,13 +151,13 @@ static const char *digest_by_length(size_t len)
 }
 
 /* Many programs print the reason only, not what belongs to it. */
-static enum prov_reason reason_of(int code)
+static enum prov_reason reason_of(const struct prov_fault *fault)
 {
-    switch (code) {
+    switch (fault->code) {
     case PC_EUSAGE:
         return PROV_REASON_TPM_SETTINGS;
-    case PC_EAUTH:
-        return PROV_REASON_TPM_LOCKED;
+    case PC_EAUTH: /* the TPM's own word, or a secret that cannot be read */
+        return strncmp(fault->name, "tpm-", 4) == 0 ? PROV_REASON_TPM_LOCKED : PROV_REASON_TPM_SETTINGS;
     case PC_EUNREACH:
         return PROV_REASON_TPM_UNREACHABLE;
     case PC_EREFUSED:
@@ -160,39 +167,34 @@ static enum prov_reason reason_of(int code)
     }
 }
 
-static int raise_fault(const struct prov_context *context, int code)
+static int raise_fault(const struct prov_context *context, const struct prov_fault *fault)
 {
-    struct prov_fault *fault = context->fault;
-
-    if (fault != NULL) {
-        fault->code = code;
-        fault->name = pc_error_name();
-        snprintf(fault->text, sizeof(fault->text), "%s", pc_error_text());
-    }
-    return prov_raise(context, reason_of(code), "%s", pc_error_text());
+    if (context->fault != NULL)
+        *context->fault = *fault;
+    return prov_raise(context, reason_of(fault), "%s", fault->text);
 }
 
 static int sign_digest(struct prov_signature *s, const unsigned char *digest, size_t len, unsigned char *sig,
                        size_t *ret_len, size_t size)
 {
-    const struct tpm_place place = prov_place(s->context);
-    PC_CLEANUP(tpm_close_ref) struct tpm *tpm = NULL;
-    unsigned char made[TPM_SIGNATURE_MAX];
-    size_t made_len = 0;
-    int r;
+    struct prov_job job = {
+        .context = s->context,
+        .key = s->key->tpm,
+        .scheme = prov_signature_scheme(s),
+        .md = s->md,
+        .digest = digest,
+        .digest_len = len,
+    };
 
     if (!prov_signature_check(s))
         return 0;
-    r = tpm_open(&place, &tpm);
-    if (r == 0)
-        r = tpm_key_sign(tpm, s->key->tpm, prov_signature_scheme(s), s->md, digest, len, made, &made_len);
-    if (r < 0)
-        return raise_fault(s->context, r);
-    if (made_len > size)
-        return prov_raise(s->context, PROV_REASON_PARAMETER, "%zu octets of signature, room for %zu",
-                          made_len, size);
-    memcpy(sig, made, made_len);
-    *ret_len = made_len;
+    if (prov_job_run(&job) < 0)
+        return raise_fault(s->context, &job.fault);
+    if (job.len > size)
+        return prov_raise(s->context, PROV_REASON_PARAMETER, "%zu octets of signature, room for %zu", job.len,
+                          size);
+    memcpy(sig, job.signature, job.len);
+    *ret_len = job.len;
     return 1;
 }
 
@@ -208,8 +210,7 @@ static int sign_init(void *signature, void *key, const OSSL_PARAM params[])
 {
     struct prov_signature *s = signature;
 
-    EVP_MD_CTX_free(pc_steal(s->digest));
-    return take_key(s, key) && prov_signature_set_params(s, params);
+    return prov_signature_begin(s, key) && prov_signature_set_params(s, params);
 }
 
 static int sign(void *signature, unsigned char *sig, size_t *siglen, size_t size, const unsigned char *tbs,
@@ -240,8 +241,7 @@ static int digest_sign_init(void *signature, const char *digest, void *key, cons
 {
     struct prov_signature *s = signature;
 
-    EVP_MD_CTX_free(pc_steal(s->digest));
-    if (!take_key(s, key) || !prov_signature_set_params(s, params))
+    if (!prov_signature_begin(s, key) || !prov_signature_set_params(s, params))
         return 0;
     if ((digest != NULL || s->md == NULL) &&
         !prov_signature_set_digest(s, digest != NULL ? digest : "SHA256"))
@@ -250,7 +250,7 @@ static int digest_sign_init(void *signature, const char *digest, void *key, cons
     return s->digest != NULL && EVP_DigestInit_ex2(s->digest, s->md, NULL);
 }
 
-static int digest_sign_update(void *signature, const unsigned char *data, size_t len)
+static int digest_update(void *signature, const unsigned char *data, size_t len)
 {
     struct prov_signature *s = signature;
 
@@ -278,8 +278,13 @@ static int digest_sign_final(void *signature, unsigned char *sig, size_t *siglen
         {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))sign_init},                                          \
         {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))sign},                                                    \
         {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_init},                            \
-        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))digest_sign_update},                        \
+        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))digest_update},                             \
         {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))digest_sign_final},                          \
+        {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))prov_verify_init},                                 \
+        {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))prov_verify},                                           \
+        {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))prov_digest_verify_init},                   \
+        {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))digest_update},                           \
+        {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))prov_digest_verify_final},                 \
         {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))prov_signature_get_params},                     \
     {                                                                                                        \
         OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))prov_signature_set_params                        \
@@ -288,6 +293,8 @@ static int digest_sign_final(void *signature, unsigned char *sig, size_t *siglen
 const OSSL_DISPATCH prov_signature_rsa[] = {
     {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))rsa_new},
     COMMON_FUNCTIONS,
+    {OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, (void (*)(void))prov_recover_init},
+    {OSSL_FUNC_SIGNATURE_VERIFY_RECOVER, (void (*)(void))prov_recover},
     {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))prov_rsa_gettable},
     {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))prov_rsa_settable},
     {0, NULL},

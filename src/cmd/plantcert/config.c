@@ -22,15 +22,28 @@ static char *escape(const char *value)
     return escaped;
 }
 
+/* "srk-auth-file = …\n", or nothing where none is set; owned by the caller, NULL when out of memory. */
+static char *srk_auth_line(struct cmd *cmd)
+{
+    const char *path = pc_config_get(cmd->config, "tpm", "srk-auth-file");
+    pc_autofree char *escaped = path != NULL && *path != '\0' ? escape(path) : NULL;
+    char *line = NULL;
+
+    if (path == NULL || *path == '\0')
+        return strdup("");
+    return escaped != NULL && asprintf(&line, "srk-auth-file = %s\n", escaped) >= 0 ? line : NULL;
+}
+
 /* `default` must be named: a configuration that activates only another provider leaves OpenSSL without
  * ciphers. */
 static int print_openssl(struct cmd *cmd)
 {
     pc_autofree char *module = escape(PLANTCERT_MODULESDIR "/plantcert.so");
     pc_autofree char *tcti = escape(pc_config_get(cmd->config, "tpm", "tcti"));
+    pc_autofree char *srk_auth = srk_auth_line(cmd);
     pc_autofree char *text = NULL;
 
-    if (module == NULL || tcti == NULL ||
+    if (module == NULL || tcti == NULL || srk_auth == NULL ||
         asprintf(&text,
                  "# OpenSSL with the TPM key: give it to a service by OPENSSL_CONF, do not put it into the "
                  "system's file.\n"
@@ -47,8 +60,10 @@ static int print_openssl(struct cmd *cmd)
                  "module = %s\n"
                  "activate = 1\n"
                  "tcti = %s\n"
-                 "allow-simulator = %s\n",
-                 PLANTCERT_VERSION, module, tcti, pc_config_get(cmd->config, "tpm", "allow-simulator")) < 0) {
+                 "allow-simulator = %s\n"
+                 "%s",
+                 PLANTCERT_VERSION, module, tcti, pc_config_get(cmd->config, "tpm", "allow-simulator"),
+                 srk_auth) < 0) {
         text = NULL;
         return pc_fail(PC_EFAIL, "out of memory");
     }

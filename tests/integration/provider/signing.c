@@ -1,5 +1,5 @@
 /* The provider under its two interfaces, EVP with a configuration file and prov_open, in one process:
- * threads, forks, copies of contexts, what may leave the provider, what is refused. Run by signing.sh, which
+ * copies of contexts, what may leave the provider, what is refused. Run by signing.sh, which
  * has made the TPM, the keys and OPENSSL_CONF. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,16 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <pthread.h>
 
 #include <cmocka.h>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
@@ -26,80 +22,9 @@
 #include "provision/provider/provider.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "tests/integration/provider/keys.h"
 
-#define THREADS 8
-#define ROUNDS 20
-
-static const unsigned char message[] = "telemetry";
-
-static char *key_path(const char *name)
-{
-    char *path = pc_path_join(getenv("WORK"), name);
-
-    assert_non_null(path);
-    return path;
-}
-
-static EVP_PKEY *load(const char *name)
-{
-    pc_autofree char *path = key_path(name);
-    FILE *file = fopen(path, "r");
-    EVP_PKEY *key;
-
-    assert_non_null(file);
-    key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
-    fclose(file);
-    assert_non_null(key);
-    return key;
-}
-
-/* The same key without its private half, in the default provider. */
-static EVP_PKEY *public_half(const EVP_PKEY *key)
-{
-    unsigned char *der = NULL;
-    const unsigned char *p;
-    int len = i2d_PUBKEY(key, &der);
-    EVP_PKEY *public;
-
-    assert_true(len > 0);
-    p = der;
-    public = d2i_PUBKEY(NULL, &p, len);
-    OPENSSL_free(der);
-    assert_non_null(public);
-    assert_string_equal(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(public)), "default");
-    return public;
-}
-
-/* 1 when a signature could be made and verifies. `pss`: RSA only. No assertions: threads and children call
- * this. */
-static int sign_and_verify(EVP_PKEY *key, EVP_PKEY *public, const char *md, bool pss)
-{
-    unsigned char signature[512];
-    size_t len = sizeof(signature);
-    EVP_MD_CTX *signer = EVP_MD_CTX_new(), *verifier = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *parameters;
-    int ok = EVP_DigestSignInit_ex(signer, &parameters, md, NULL, NULL, key, NULL) == 1;
-
-    if (ok && pss)
-        ok = EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1 &&
-             EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, RSA_PSS_SALTLEN_DIGEST) == 1;
-    ok = ok && EVP_DigestSign(signer, signature, &len, message, sizeof(message)) == 1 &&
-         EVP_DigestVerifyInit_ex(verifier, &parameters, md, NULL, NULL, public, NULL) == 1;
-    if (ok && pss)
-        ok = EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1 &&
-             EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, RSA_PSS_SALTLEN_DIGEST) == 1;
-    ok = ok && EVP_DigestVerify(verifier, signature, len, message, sizeof(message)) == 1;
-    EVP_MD_CTX_free(signer);
-    EVP_MD_CTX_free(verifier);
-    return ok;
-}
-
-static const struct {
-    const char *file;
-    bool rsa;
-} keys[] = {
-    {"rsa-handle.tpm", true}, {"rsa-blob.tpm", true}, {"ec-handle.tpm", false}, {"ec-blob.tpm", false}};
-#define KEYS (sizeof(keys) / sizeof(keys[0]))
+static const unsigned char message[] = MESSAGE;
 
 static void signs_with_each_digest(void **state)
 {
@@ -329,71 +254,6 @@ static void refuses_what_a_tpm_cannot(void **state)
     EVP_PKEY_free(key);
 }
 
-struct worker {
-    EVP_PKEY *key, *public;
-    bool pss;
-    int made;
-};
-
-static void *work(void *argument)
-{
-    struct worker *worker = argument;
-
-    for (int i = 0; i < ROUNDS; i++)
-        worker->made += sign_and_verify(worker->key, worker->public, "SHA256", worker->pss);
-    return NULL;
-}
-
-static void signs_in_many_threads(void **state)
-{
-    EVP_PKEY *ec = load("ec-handle.tpm"), *rsa = load("rsa-blob.tpm");
-    EVP_PKEY *ec_public = public_half(ec), *rsa_public = public_half(rsa);
-    struct worker workers[THREADS];
-    pthread_t threads[THREADS];
-
-    (void)state;
-    for (int i = 0; i < THREADS; i++) {
-        workers[i] = i % 2 ? (struct worker){rsa, rsa_public, i % 4 == 1, 0}
-                           : (struct worker){ec, ec_public, false, 0};
-        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-        assert_int_equal(workers[i].made, ROUNDS);
-    }
-    EVP_PKEY_free(ec);
-    EVP_PKEY_free(rsa);
-    EVP_PKEY_free(ec_public);
-    EVP_PKEY_free(rsa_public);
-}
-
-/* A key loaded and used before the fork serves parent and children after it. */
-static void signs_after_a_fork(void **state)
-{
-    EVP_PKEY *key = load("rsa-handle.tpm"), *public = public_half(key);
-    pid_t children[3];
-    int status;
-
-    (void)state;
-    assert_int_equal(sign_and_verify(key, public, "SHA256", false), 1);
-    for (int i = 0; i < 3; i++) {
-        children[i] = fork();
-        assert_true(children[i] >= 0);
-        if (children[i] == 0)
-            _exit(sign_and_verify(key, public, "SHA256", true) &&
-                          sign_and_verify(key, public, "SHA256", false)
-                      ? 0
-                      : 1);
-    }
-    assert_int_equal(sign_and_verify(key, public, "SHA256", false), 1);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
-        assert_int_equal(status, 0);
-    }
-    EVP_PKEY_free(public);
-    EVP_PKEY_free(key);
-}
-
 static void survives_unloading(void **state)
 {
     (void)state;
@@ -500,8 +360,6 @@ int main(void)
         cmocka_unit_test(copies_a_signature_in_the_making),
         cmocka_unit_test(signs_digests_but_not_bare_bytes),
         cmocka_unit_test(refuses_what_a_tpm_cannot),
-        cmocka_unit_test(signs_in_many_threads),
-        cmocka_unit_test(signs_after_a_fork),
         cmocka_unit_test(survives_unloading),
         cmocka_unit_test(built_in),
         cmocka_unit_test(built_in_obeys_its_place),
