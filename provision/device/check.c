@@ -31,26 +31,35 @@ int dev_check_anchors(const STACK_OF(X509) * anchors)
 
 int64_t dev_check_anchors_end(const STACK_OF(X509) * anchors)
 {
-    int64_t last = 0, not_before, not_after;
-    for (int i = 0; i < sk_X509_num(anchors); i++)
-        if (pki_certificate_dates(sk_X509_value(anchors, i), &not_before, &not_after) == 0 &&
-            not_after > last)
-            last = not_after;
-    return last;
+    int64_t end = 0, from, until;
+    for (int i = 0; anchors && i < sk_X509_num(anchors); i++)
+        if (pki_certificate_dates(sk_X509_value(anchors, i), &from, &until) == 0 && until > end)
+            end = until;
+    return end;
 }
 
-static int check_dates(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors, int64_t now)
+/* A clock behind notBefore is wrong, since the certificate exists: what had ended by then has ended. */
+static int judged_at(const X509 *leaf, int64_t now, int64_t *ret)
 {
     int64_t not_before, not_after;
-    int r = pki_certificate_dates(sk_X509_value(chain, 0), &not_before, &not_after);
+    int r = pki_certificate_dates(leaf, &not_before, &not_after);
     if (r < 0)
         return r;
     if (not_after < not_before)
         return pc_refuse("install-dates", "the certificate ends before it begins");
-    /* A clock behind notBefore is wrong, since the certificate exists: what had ended by then has ended. */
+    *ret = now > not_before ? now : not_before;
+    return 0;
+}
+
+static int check_dates(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors, int64_t now)
+{
+    int64_t at = now;
+    int r = judged_at(sk_X509_value(chain, 0), now, &at);
+    if (r < 0)
+        return r;
     const struct pki_chain_rules rules = {
         .anchors = anchors,
-        .at = now > not_before ? now : not_before,
+        .at = at,
         .ignore_not_yet = true,
         .purpose = X509_PURPOSE_SSL_CLIENT,
     };
@@ -139,6 +148,24 @@ int dev_check_chain(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors
     if (r == 0)
         r = check_usage(leaf);
     return r < 0 ? r : check_san(leaf, cn);
+}
+
+static bool same_extension(const X509 *a, const X509 *b, int nid)
+{
+    int at_a = X509_get_ext_by_NID(a, nid, -1), at_b = X509_get_ext_by_NID(b, nid, -1);
+    if (at_a < 0 || at_b < 0)
+        return at_a < 0 && at_b < 0;
+    return ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(X509_get_ext(a, at_a)),
+                                 X509_EXTENSION_get_data(X509_get_ext(b, at_b))) == 0;
+}
+
+int dev_check_successor(X509 *leaf, X509 *before)
+{
+    if (X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_subject_name(before)) != 0)
+        return pc_refuse("install-subject", "the subject is not that of the certificate installed");
+    if (!same_extension(leaf, before, NID_subject_alt_name))
+        return pc_refuse("install-san", "subjectAltName is not that of the certificate installed");
+    return 0;
 }
 
 int dev_check_signature(EVP_PKEY *key, X509 *leaf)

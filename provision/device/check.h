@@ -9,6 +9,8 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "src/base/memory.h"
+
 /* One reason why the CN must be a certain plant. Borrowed. */
 struct dev_expected {
     const char *plant;  /* NULL or "": this reason does not apply */
@@ -19,7 +21,7 @@ struct dev_expected {
  * "install-anchor". */
 int dev_check_anchors(const STACK_OF(X509) * anchors);
 
-/* When the last of the anchors ends, in seconds; 0 when that cannot be told. */
+/* The latest notAfter of these, seconds; 0 when there is none. */
 int64_t dev_check_anchors_end(const STACK_OF(X509) * anchors);
 
 /* The leaf (chain[0]) against anchors, dates, profile (pki_profile_device, exactly) and every plant expected.
@@ -28,6 +30,19 @@ int64_t dev_check_anchors_end(const STACK_OF(X509) * anchors);
  * "install-cn", and "plant-missing" when nothing is expected. */
 int dev_check_chain(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors,
                     const struct dev_expected *expected, size_t count, int64_t now);
+
+/* CRLs as the user gives them: one in DER, or PEM blocks, of which a published file may hold several.
+ * PC_EREFUSED "install-crl". Owned by the caller (pki_crls_free). */
+int dev_check_crls_parse(const struct pc_bytes *data, STACK_OF(X509_CRL) * *ret);
+/* The leaf, verified up to anchors before, against the CRLs of its issuer; those of other issuers are passed
+ * over, but one must be its own. PC_EREFUSED "install-revoked" when it is on any of them, else "install-crl"
+ * when none is good: signature, nextUpdate at `now`, critical extensions, IDP or delta (RFC 5280 §5.2.5,
+ * §5.2.4). `*ret_this_update`: the latest thisUpdate that was verified. */
+int dev_check_crls(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors,
+                   const STACK_OF(X509_CRL) * crls, int64_t now, int64_t *ret_this_update);
+
+/* That a successor says what its predecessor says: PC_EREFUSED "install-subject", "install-san". */
+int dev_check_successor(X509 *leaf, X509 *before);
 
 /* A live signature: `key` signs fresh random bytes, the certificate's public key verifies them. PC_EREFUSED
  * "install-signature" when it does not; a key that cannot sign gives its own error. */

@@ -85,6 +85,8 @@ struct dev_install_report {
     int64_t not_before, not_after;
     char *generation;   /* folder name, owned */
     bool reload_failed; /* the set stands; the command's exit was not 0 */
+    bool reload_owed;   /* ... or it was left to dev_reload */
+    bool legacy;        /* a device.key of before is still there, for dev_forget_legacy */
 };
 void dev_install_report_clear(struct dev_install_report *report);
 

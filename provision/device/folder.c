@@ -13,6 +13,7 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 
 static const char *const visible[] = {DEV_CA, DEV_CERTIFICATE, DEV_KEY};
@@ -139,10 +140,23 @@ int dev_folder_inner(const char *dir)
     return 0;
 }
 
-int dev_folder_check(const char *dir)
+bool dev_folder_plain(const char *dir, const char *name)
+{
+    char path[DEV_PATH_MAX];
+    struct stat status;
+    dev_path(path, "%s/%s", dir, name);
+    return lstat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+int dev_folder_check(const char *dir, unsigned *ret_plain)
 {
     char path[DEV_PATH_MAX], found[DEV_LINK_MAX], wanted[DEV_LINK_MAX];
+    unsigned plain = 0;
     for (size_t i = 0; i < VISIBLE; i++) {
+        if (strcmp(visible[i], DEV_KEY) != 0 && dev_folder_plain(dir, visible[i])) {
+            plain++;
+            continue;
+        }
         dev_path(path, "%s/%s", dir, visible[i]);
         int r = dev_link_read(path, found);
         if (r < 0)
@@ -152,11 +166,53 @@ int dev_folder_check(const char *dir)
             return pc_refuse("dir-legacy", "%s: is a link to %s, which this program did not make", path,
                              found);
     }
-    dev_path(path, "%s/device.key", dir);
-    if (pc_file_exists(path))
-        return pc_refuse("dir-legacy", "%s: a private key in a file; nothing is put beside it", path);
     dev_path(path, "%s/current", dir);
-    return dev_link_read(path, found);
+    int r = dev_link_read(path, found);
+    if (r == 0)
+        *ret_plain = plain;
+    return r;
+}
+
+/* Whose it is, and who else may change it; a link's mode says nothing, nor does a file of before lead to
+ * ours.
+ */
+static int check_owner(const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : pc_fail_errno(PC_EFAIL, "%s", path);
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        return pc_refuse("dir-owner", "%s: belongs to user %lu, who could put another trust anchor there",
+                         path, (unsigned long)status.st_uid);
+    if (S_ISLNK(status.st_mode) || !(status.st_mode & (S_IWGRP | S_IWOTH)))
+        return 0;
+    if (S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX)) {
+        pc_log(PC_LOG_WARNING, "%s: others may write there (mode %04o)", path, status.st_mode & 07777);
+        return 0;
+    }
+    return pc_refuse("dir-owner", "%s: others may write there (mode %04o) and put in another trust anchor",
+                     path, status.st_mode & 07777);
+}
+
+int dev_folder_owner(const char *dir, const char *current)
+{
+    static const char *const leading[] = {"/.", "/generations", "/current"};
+    static const char *const inner[] = {"", "/" DEV_CA, "/" DEV_CERTIFICATE, "/" DEV_KEY, "/record"};
+    char path[DEV_PATH_MAX];
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof leading / sizeof leading[0]; i++) {
+        dev_path(path, "%s%s", dir, leading[i]);
+        r = check_owner(path);
+    }
+    for (size_t i = 0; r == 0 && *current && i < sizeof inner / sizeof inner[0]; i++) {
+        dev_path(path, "%s/generations/%s%s", dir, current, inner[i]);
+        r = check_owner(path);
+    }
+    for (size_t i = 0; r == 0 && i < VISIBLE; i++) {
+        dev_path(path, "%s/%s", dir, visible[i]);
+        r = dev_folder_plain(dir, visible[i]) ? 0 : check_owner(path);
+    }
+    return r;
 }
 
 int dev_folder_link(const char *dir)

@@ -38,9 +38,13 @@ int dev_folder_sweep(const char *path);
  * not ours. PC_EREFUSED "dir-legacy". */
 int dev_folder_inner(const char *dir);
 
-/* The names that clients open: links to current/…, and no device.key. PC_EREFUSED "dir-legacy" names what
- * else stands there. */
-int dev_folder_check(const char *dir);
+/* The names that clients open: links to current/…, nothing, or plain files of before in the place of ca.crt
+ * and device.crt, `*ret_plain` of them. PC_EREFUSED "dir-legacy" names what else stands there. */
+int dev_folder_check(const char *dir, unsigned *ret_plain);
+bool dev_folder_plain(const char *dir, const char *name); /* a regular file, through no link */
+/* That nobody but root and this user can put another anchor in the place of ours: owner and mode of the
+ * folder and of what leads to the generation `current` ("": none). PC_EREFUSED "dir-owner". */
+int dev_folder_owner(const char *dir, const char *current);
 /* Makes those links where they are missing. They dangle until `current` stands. */
 int dev_folder_link(const char *dir);
 /* Removes those links, and only those that are ours. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "provision/device/clock.h"
 #include "provision/device/tidy.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -69,6 +70,8 @@ static int drop_all(struct dev *dev, const char *current, struct dev_forget_repo
         r = unlink_set(dev->settings.dir, current, count);
     if (r == 0)
         r = drop_generations(dev, count);
+    if (r == 0)
+        r = dev_clock_forget(dev->settings.dir, &count->files);
     return r < 0 ? r : dev_pending_drop(dev, count);
 }
 

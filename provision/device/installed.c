@@ -41,7 +41,7 @@ int dev_leaf_describe(const X509 *leaf, struct dev_leaf *ret)
     return 0;
 }
 
-static int read_leaf(struct dev_installed *installed)
+int dev_installed_parse(struct dev_installed *installed)
 {
     STACK_OF(X509) *chain = NULL;
     struct dev_leaf about;
@@ -64,7 +64,7 @@ int dev_installed_load(const char *dir, const char *name, struct dev_installed *
     if (r == 0)
         r = dev_generation_load(dir, name, record->legacy, &installed.set);
     if (r == 0 && installed.set.certificate.len)
-        r = read_leaf(&installed);
+        r = dev_installed_parse(&installed);
     if (r == 0 && !record->legacy && !installed.set.closed)
         r = tpm_keyfile_parse(installed.set.key.data, installed.set.key.len, &installed.key);
     if (r < 0)

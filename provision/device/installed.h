@@ -24,6 +24,9 @@ int dev_installed_read(const char *dir, struct dev_installed *ret);
 void dev_installed_clear(struct dev_installed *installed);
 #define dev_autoinstalled PC_CLEANUP(dev_installed_clear) struct dev_installed
 
+/* `leaf` and `cn` from the bytes in `set.certificate`. */
+int dev_installed_parse(struct dev_installed *installed);
+
 /* What reports say of a leaf. */
 struct dev_leaf {
     char cn[PKI_UUID_TEXT], serial[41], sha256[PKI_FINGERPRINT_TEXT];

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "provision/device/legacy.h"
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -174,7 +175,8 @@ int dev_tidy(struct dev *dev)
     r = dev_generation_list(dir, &names, &count);
     struct dev_forget_report dropped = {0};
     for (size_t i = 0; r == 0 && i < count; i++)
-        if (strcmp(names[i], current) != 0 && strcmp(names[i], previous) != 0)
+        if (strcmp(names[i], current) != 0 && strcmp(names[i], previous) != 0 &&
+            !dev_legacy_whole(dir, names[i]))
             r = dev_generation_drop(dev, names[i], &dropped);
     return r;
 }

@@ -19,8 +19,8 @@ int dev_pending_drop(struct dev *dev, struct dev_forget_report *count);
 int dev_generation_drop(struct dev *dev, const char *name, struct dev_forget_report *count);
 
 /* Brings the folder into order before and after an operation: a pending key that was installed is no longer
- * pending, and generations other than the current and the previous one go. Where nothing is current, nothing
- * goes. The TPM is opened only when a key has to go. */
+ * pending, and generations other than the current, the previous and a legacy one go. Where nothing is
+ * current, nothing goes. The TPM is opened only when a key has to go. */
 int dev_tidy(struct dev *dev);
 
 /* Makes room in the TPM: the previous generation, which only a roll-back would need, gives up its key.

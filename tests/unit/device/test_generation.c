@@ -272,25 +272,43 @@ static void test_foreign_current(void **state)
     assert_string_equal(name, "untouched");
 }
 
-static void test_legacy(void **state)
+static void test_plain(void **state)
 {
     (void)state;
-    static const char *const plain[] = {"ca.crt", "device.crt", "device.key", "device.tpm", "current"};
+    static const struct {
+        const char *name;
+        int plain; /* -1: refused */
+    } cases[] = {{"ca.crt", 1}, {"device.crt", 1}, {"device.key", 0}, {"device.tpm", -1}, {"current", -1}};
     char path[DEV_PATH_MAX];
-    assert_int_equal(dev_folder_check(dir), 0);
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        dev_path(path, "%s/%s", dir, plain[i]);
+    unsigned plain = 99;
+    assert_int_equal(dev_folder_check(dir, &plain), 0);
+    assert_int_equal(plain, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        dev_path(path, "%s/%s", dir, cases[i].name);
         assert_int_equal(pc_file_write(path, "plain", 5, NULL), 0);
-        assert_refused(dev_folder_check(dir), "dir-legacy");
-        assert_non_null(strstr(pc_error_text(), path));
+        if (cases[i].plain < 0) {
+            assert_refused(dev_folder_check(dir, &plain), "dir-legacy");
+            assert_non_null(strstr(pc_error_text(), path));
+        } else {
+            assert_int_equal(dev_folder_check(dir, &plain), 0);
+            assert_int_equal(plain, cases[i].plain);
+        }
         assert_return_code(unlink(path), errno);
     }
+    /* What is neither a plain file nor our link is nobody's to replace. */
     dev_path(path, "%s/ca.crt", dir);
     assert_return_code(symlink("/etc/ssl/ca.crt", path), errno);
-    assert_refused(dev_folder_check(dir), "dir-legacy");
+    assert_refused(dev_folder_check(dir, &plain), "dir-legacy");
+    assert_return_code(unlink(path), errno);
+    assert_return_code(mkdir(path, 0755), errno);
+    assert_refused(dev_folder_check(dir, &plain), "dir-legacy");
+    assert_return_code(rmdir(path), errno);
+    assert_return_code(mkfifo(path, 0644), errno);
+    assert_refused(dev_folder_check(dir, &plain), "dir-legacy");
     assert_return_code(unlink(path), errno);
     install_number(1);
-    assert_int_equal(dev_folder_check(dir), 0);
+    assert_int_equal(dev_folder_check(dir, &plain), 0);
+    assert_int_equal(plain, 0);
 }
 
 static void test_unlink_only_ours(void **state)
@@ -474,7 +492,7 @@ int main(void)
         TEST(test_failed_write),
         TEST(test_moved),
         TEST(test_foreign_current),
-        TEST(test_legacy),
+        TEST(test_plain),
         TEST(test_unlink_only_ours),
         TEST(test_remove_enters_nothing),
         TEST(test_numbers),
