@@ -1,5 +1,4 @@
-/* One MQTT connection over TLS, to see what a broker says to a certificate. The only place that sees
- * libmosquitto. */
+/* One MQTT connection over TLS, to see what a broker says to a certificate. */
 #ifndef MQTT_PROBE_H
 #define MQTT_PROBE_H
 
@@ -27,7 +26,9 @@ enum mqtt_answer {
 /* Connects, waits for CONNACK, disconnects. A TLS 1.3 handshake alone proves nothing: the refusal of a client
  * certificate comes after it. `ret_text` (256 bytes) says what was heard. PC_EUNREACH when the broker cannot
  * be reached or answers nothing in time, or when its own certificate does not hold (a broker that may not be
- * ours proves nothing): "broker-unreachable", "broker-certificate". The process must ignore SIGPIPE. */
+ * ours proves nothing): "broker-unreachable", "broker-certificate". PC_EFAIL "client-key" when our own key
+ * did not sign: where it lives in a TPM, prov_fault_take tells why. The process must ignore SIGPIPE. What
+ * else was heard on the way: mqtt/visit.h. */
 int mqtt_probe(const struct mqtt_probe *probe, enum mqtt_answer *ret, char ret_text[256]);
 
 #endif
