@@ -64,12 +64,11 @@ static int set_digest(struct prov_signature *s, const char *name)
 static int hand_on_digest(const struct prov_signature *s)
 {
     char name[PROV_DIGEST_NAME];
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, name, 0),
-        OSSL_PARAM_construct_end(),
-    };
+    OSSL_PARAM params[2];
 
     OPENSSL_strlcpy(name, EVP_MD_get0_name(s->md), sizeof(name));
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, name, 0);
+    params[1] = OSSL_PARAM_construct_end();
     return EVP_PKEY_CTX_set_params(s->software, params) == 1;
 }
 

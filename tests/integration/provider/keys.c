@@ -115,3 +115,17 @@ bool was_said(const char *text)
     }
     return found;
 }
+
+size_t tpm_commands(void)
+{
+    FILE *in = fopen(getenv("COMMANDS"), "r");
+    size_t lines = 0;
+    int c;
+
+    if (in == NULL)
+        return 0;
+    while ((c = fgetc(in)) != EOF)
+        lines += c == '\n';
+    fclose(in);
+    return lines;
+}

@@ -29,4 +29,6 @@ int sign_and_verify(EVP_PKEY *key, EVP_PKEY *verifier, const char *md, bool pss)
 /* Whether something on OpenSSL's queue says `text`; the queue is left empty. */
 bool was_said(const char *text);
 
+size_t tpm_commands(void); /* how many the TPM has had, by $COMMANDS */
+
 #endif

@@ -7,7 +7,7 @@
 # shellcheck source=tests/integration/provider/setup.sh
 . "$PC_SOURCE/tests/integration/provider/setup.sh"
 provider_setup
-LOAD="$PC_BUILD/tests/integration/provider/load"
+LOAD="$PC_BUILD/tests/integration/provider/provider_load"
 ROUNDS=${1:-20}
 BOTH=$(provider_conf both "$SWTPM_TCTI" yes default plantcert)
 export WORK
