@@ -152,7 +152,7 @@ struct dev_status {
     bool key_checked; /* the TPM was asked */
     int key_error;    /* what it said: 0 or PC_E… */
     const char *key_name; /* ... by name (base/error.h), "" when nothing is wrong */
-    char key_text[256];
+    char key_text[512];
 };
 /* The check at boot: whatever an interrupted run left is brought to an end, the installed set is verified
  * (chain to the anchor, dates, key by its Name: at most 3 TPM commands for a handle, 5 for a blob), the floor

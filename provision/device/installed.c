@@ -41,6 +41,24 @@ int dev_leaf_describe(const X509 *leaf, struct dev_leaf *ret)
     return 0;
 }
 
+int dev_install_describe(const struct dev_installed *installed, bool already, struct dev_install_report *ret)
+{
+    struct dev_leaf leaf;
+    int r = dev_leaf_describe(installed->leaf, &leaf);
+    if (r < 0)
+        return r;
+    struct dev_install_report about = {
+        .already = already, .not_before = leaf.not_before, .not_after = leaf.not_after};
+    memcpy(about.cn, leaf.cn, sizeof about.cn);
+    memcpy(about.serial, leaf.serial, sizeof about.serial);
+    memcpy(about.certificate_sha256, leaf.sha256, sizeof about.certificate_sha256);
+    about.generation = strdup(installed->name);
+    if (!about.generation)
+        return pc_fail(PC_EFAIL, "out of memory");
+    *ret = about;
+    return 0;
+}
+
 int dev_installed_parse(struct dev_installed *installed)
 {
     STACK_OF(X509) *chain = NULL;

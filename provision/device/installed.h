@@ -33,5 +33,6 @@ struct dev_leaf {
     int64_t not_before, not_after;
 };
 int dev_leaf_describe(const X509 *leaf, struct dev_leaf *ret);
+int dev_install_describe(const struct dev_installed *installed, bool already, struct dev_install_report *ret);
 
 #endif

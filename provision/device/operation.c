@@ -2,6 +2,7 @@
 #include "provision/device/operation.h"
 
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,24 @@ int dev_readers(const struct dev *dev, struct dev_readers *ret)
         return pc_fail(PC_EUSAGE, "group '%s' does not exist", dev->settings.group);
     *ret = (struct dev_readers){.group = true, .gid = found->gr_gid};
     return 0;
+}
+
+bool dev_key_gone(int r)
+{
+    return dev_refused_as(r, "key-absent") || dev_refused_as(r, "key-name");
+}
+
+int dev_key_lost(int r)
+{
+    if (!dev_key_gone(r))
+        return r;
+    const char *name = dev_refused_as(r, "key-absent") ? "key-absent" : "key-name";
+    char text[512];
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    return pc_refuse(name,
+                     "%s; the TPM was cleared, or is another one: make a new key and have it certified "
+                     "(plantcert request, plantca sign --replace, plantcert install)",
+                     text);
 }
 
 bool dev_refused_as(int r, const char *name)

@@ -36,5 +36,9 @@ int dev_readers(const struct dev *dev, struct dev_readers *ret);
 
 /* Whether `r` is the refusal of this name. */
 bool dev_refused_as(int r, const char *name);
+/* Whether the TPM said that it does not have the key: "key-absent" or "key-name". */
+bool dev_key_gone(int r);
+/* What a use of the installed key ended in: where that is gone, with what it means and what to do. */
+int dev_key_lost(int r);
 
 #endif

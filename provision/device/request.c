@@ -1,11 +1,13 @@
-/* The CSR: signed by the pending key inside the TPM. Who may be named in it is decided here; how it is built,
- * in src/pki. */
+/* The CSR: signed inside the TPM by the pending key, or by the installed one. Who may be named in it is
+ * decided here; how it is built, in src/pki. */
 #include <stdio.h>
 #include <string.h>
 
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
+#include "provision/device/tidy.h"
 #include "src/base/error.h"
+#include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/pki/openssl.h"
 #include "src/pki/request.h"
@@ -25,13 +27,12 @@ static int check_plant(struct dev *dev, const char *plant, const char *remembere
     return r;
 }
 
-static int sign_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem)
+/* With the key of this key file. */
+static int sign_request(struct dev *dev, const struct pc_bytes *file, const char *plant,
+                        struct pc_bytes *ret_pem)
 {
-    pc_autobytes file = {0};
     EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
-    int r = dev_pending_key_file(dev->settings.dir, &file);
-    if (r == 0)
-        r = dev_key_open(dev, &file, &key);
+    int r = dev_key_open(dev, file, &key);
     if (r < 0)
         return r;
     r = pki_request_build(key, plant, ret_pem);
@@ -58,6 +59,33 @@ static int peek_plant(struct dev *dev, const char *plant)
     return r < 0 ? r : check_plant(dev, plant, pending.plant);
 }
 
+/* The CSR with the pending key, under the lock. */
+static int request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    dev_autopending pending = {0};
+    pc_autobytes file = {0}, pem = {0};
+    struct dev_key_report report = {0};
+    bool made = false;
+    int r = peek_plant(dev, plant);
+    if (r == 0)
+        r = dev_key_ready(dev, &pending, &made);
+    if (r == 0)
+        r = dev_key_describe(pending.key, &report);
+    if (r == 0)
+        r = dev_pending_key_file(dev->settings.dir, &file);
+    if (r == 0)
+        r = sign_request(dev, &file, plant, &pem);
+    if (r == 0)
+        r = remember(dev, plant, &pending);
+    if (r < 0)
+        return r;
+    report.made = made;
+    *ret = report;
+    *ret_pem = pem;
+    pem = (struct pc_bytes){0};
+    return 0;
+}
+
 int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
 {
     if (!plant)
@@ -74,24 +102,51 @@ int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, st
     if (r < 0)
         return r;
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
-    dev_autopending pending = {0};
-    pc_autobytes pem = {0};
-    struct dev_key_report report = {0};
-    bool made = false;
-    r = peek_plant(busy, plant);
+    return request(busy, plant, ret_pem, ret);
+}
+
+/* The lock, and what stands there, for whose plant a new certificate is wanted. */
+static int begin_again(struct dev *dev, struct dev_installed *ret)
+{
+    const char *dir = dev->settings.dir, *plant = dev->settings.plant;
+    int r = pc_file_exists(dir) ? dev_begin(dev, false) : 0;
+    if (r == 0 && dev->lock >= 0)
+        r = dev_tidy(dev);
     if (r == 0)
-        r = dev_key_ready(busy, &pending, &made);
-    if (r == 0)
-        r = dev_key_describe(pending.key, &report);
-    if (r == 0)
-        r = sign_request(busy, plant, &pem);
-    if (r == 0)
-        r = remember(busy, plant, &pending);
+        r = dev_installed_read(dir, ret);
     if (r < 0)
         return r;
-    report.made = made;
-    *ret = report;
-    *ret_pem = pem;
-    pem = (struct pc_bytes){0};
+    if (!ret->leaf)
+        return pc_refuse("not-installed", "%s: no certificate is installed: 'plantcert request' begins", dir);
+    if (plant && *plant && strcmp(plant, ret->cn) != 0)
+        return pc_refuse("plant-differs",
+                         "the installed certificate is for %s, but the configured plant is %s", ret->cn,
+                         plant);
     return 0;
+}
+
+int dev_renew(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
+    dev_autoinstalled installed = {0};
+    struct dev_key_report report = {0};
+    int r = begin_again(busy, &installed);
+    if (r == 0 && !installed.key)
+        r = pc_refuse("key-legacy", "the installed certificate's key is the file device.key, not one in the "
+                                    "TPM: 'plantcert rekey' makes one");
+    if (r == 0)
+        r = dev_key_describe(installed.key, &report);
+    if (r == 0)
+        r = dev_key_lost(sign_request(busy, &installed.set.key, installed.cn, ret_pem));
+    if (r == 0)
+        *ret = report;
+    return r;
+}
+
+int dev_rekey(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
+    dev_autoinstalled installed = {0};
+    int r = begin_again(busy, &installed);
+    return r < 0 ? r : request(busy, installed.cn, ret_pem, ret);
 }

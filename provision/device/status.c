@@ -152,6 +152,8 @@ static void probe(struct dev *dev, const struct tpm_key *key, struct dev_status 
     int r = dev_tpm(dev, &tpm);
     if (r == 0)
         r = tpm_key_probe(tpm, key);
+    if (ret->installed)
+        r = dev_key_lost(r);
     ret->key_checked = true;
     ret->key_error = r;
     ret->key_name = r < 0 ? pc_error_name() : "";

@@ -160,6 +160,12 @@ static int settle_pending(struct dev *dev, const char *current)
 
 int dev_tidy(struct dev *dev)
 {
+    struct dev_forget_report dropped = {0};
+    return dev_tidy_count(dev, &dropped);
+}
+
+int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
+{
     const char *dir = dev->settings.dir;
     char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
     int r = dev_generation_kept(dir, current, previous);
@@ -173,11 +179,10 @@ int dev_tidy(struct dev *dev)
     pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
     size_t count;
     r = dev_generation_list(dir, &names, &count);
-    struct dev_forget_report dropped = {0};
     for (size_t i = 0; r == 0 && i < count; i++)
         if (strcmp(names[i], current) != 0 && strcmp(names[i], previous) != 0 &&
             !dev_legacy_whole(dir, names[i]))
-            r = dev_generation_drop(dev, names[i], &dropped);
+            r = dev_generation_drop(dev, names[i], dropped);
     return r;
 }
 

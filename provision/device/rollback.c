@@ -1,0 +1,138 @@
+/* Going back to the set before: judged as on install, then made current again by the same one rename. The
+ * newer set stays as the one to go forward to. */
+#include <string.h>
+
+#include "provision/device/check.h"
+#include "provision/device/installed.h"
+#include "provision/device/reload.h"
+#include "provision/device/tidy.h"
+#include "src/base/error.h"
+#include "src/base/file.h"
+#include "src/base/log.h"
+#include "src/pki/chain.h"
+#include "src/pki/openssl.h"
+
+/* The previous set's own key: one in the TPM signs, a file of before must still be there. */
+static int check_key(struct dev *dev, const struct dev_installed *previous)
+{
+    EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
+    char path[DEV_PATH_MAX];
+    if (previous->record.legacy) {
+        dev_path(path, "%s/device.key", dev->settings.dir);
+        return pc_file_exists(path)
+                   ? 0
+                   : pc_refuse("key-absent", "%s: is not there any more, and the old certificate needs it",
+                               path);
+    }
+    int r = dev_key_open(dev, &previous->set.key, &key);
+    if (r == 0)
+        r = dev_check_signature(key, previous->leaf);
+    return dev_key_gone(r) ? pc_fail_in("the key of generation %s is gone (a later rekey may have needed its "
+                                        "slot in the TPM)",
+                                        previous->name)
+                           : r;
+}
+
+static int check_chain(const struct dev *dev, const struct dev_installed *current,
+                       const struct dev_installed *previous, const STACK_OF(X509) * chain,
+                       const STACK_OF(X509) * anchors)
+{
+    struct dev_clock clock;
+    int r = dev_clock_read(dev->settings.dir, dev_check_anchors_end(anchors), &clock);
+    if (r < 0)
+        return r;
+    if (!previous->record.legacy) {
+        const struct dev_expected expected[] = {
+            {.plant = current->cn, .source = "the plant of the installed certificate"},
+            {.plant = dev->settings.plant, .source = "the configured plant"},
+        };
+        return dev_check_chain(chain, anchors, expected, sizeof expected / sizeof expected[0], clock.at);
+    }
+    /* What another program made follows no profile of ours: it must still be what a broker takes. */
+    struct dev_leaf leaf;
+    r = dev_leaf_describe(previous->leaf, &leaf);
+    if (r < 0)
+        return r;
+    const struct pki_chain_rules rules = {
+        .anchors = anchors,
+        .at = clock.at > leaf.not_before ? clock.at : leaf.not_before,
+        .ignore_not_yet = true,
+        .purpose = X509_PURPOSE_SSL_CLIENT,
+    };
+    return pki_chain_verify(chain, &rules);
+}
+
+static int check_set(struct dev *dev, const struct dev_installed *current,
+                     const struct dev_installed *previous)
+{
+    STACK_OF(X509) *chain = NULL, *anchors = NULL;
+    int r = pki_chain_parse(previous->set.certificate.data, previous->set.certificate.len, &chain);
+    if (r == 0)
+        r = pki_chain_parse(previous->set.ca.data, previous->set.ca.len, &anchors);
+    if (r == 0)
+        r = check_chain(dev, current, previous, chain, anchors);
+    pki_chain_free(chain);
+    pki_chain_free(anchors);
+    return r < 0 ? pc_fail_in("generation %s", previous->name) : check_key(dev, previous);
+}
+
+/* The old set's record first: whichever of the two is current then, the other one is kept. */
+static int go_back(struct dev *dev, const struct dev_installed *current, const struct dev_installed *previous)
+{
+    const char *dir = dev->settings.dir;
+    struct dev_record record = previous->record;
+    memcpy(record.replaces, current->name, sizeof record.replaces);
+    record.reloaded = !dev_reload_wanted(dev);
+    record.confirmed = false;
+    record.rolled_back = true;
+    int r = dev_generation_record_write(dir, previous->name, &record);
+    if (r == 0)
+        r = dev_generation_switch(dir, previous->name);
+    return r;
+}
+
+static int rollback(struct dev *dev, struct dev_install_report *ret, bool *ret_owed)
+{
+    const char *dir = dev->settings.dir;
+    dev_autoinstalled current = {0}, previous = {0};
+    int r = dev_tidy(dev);
+    if (r == 0)
+        r = dev_installed_read(dir, &current);
+    if (r < 0)
+        return r;
+    if (!current.leaf)
+        return pc_refuse("not-installed", "%s: no certificate is installed", dir);
+    const char *before = current.record.replaces;
+    if (current.record.rolled_back && before[0]) {
+        *ret_owed = !current.record.reloaded;
+        return dev_install_describe(&current, true, ret);
+    }
+    r = before[0] ? dev_installed_load(dir, before, &previous) : 0;
+    if (r < 0)
+        return r;
+    if (!previous.leaf)
+        return pc_refuse("rollback-none", "%s: no certificate is kept from before generation %s", dir,
+                         current.name);
+    r = check_set(dev, &current, &previous);
+    if (r == 0)
+        r = go_back(dev, &current, &previous);
+    *ret_owed = true;
+    return r < 0 ? r : dev_install_describe(&previous, false, ret);
+}
+
+int dev_rollback(struct dev *dev, struct dev_install_report *ret)
+{
+    bool owed = false;
+    if (!pc_file_exists(dev->settings.dir))
+        return pc_refuse("not-installed", "%s: does not exist", dev->settings.dir);
+    int r = dev_begin(dev, false);
+    if (r < 0)
+        return r;
+    r = rollback(dev, ret, &owed);
+    dev_end(dev);
+    if (r == 0 && owed && dev_reload_run(dev, ret->generation, DEV_RELOAD_WAIT) < 0) {
+        pc_log(PC_LOG_WARNING, "%s", pc_error_text());
+        ret->reload_failed = true;
+    }
+    return r;
+}
