@@ -10,14 +10,28 @@
 #include "src/base/log.h"
 #include "src/pki/openssl.h"
 
-/* A free handle of ours, for which an old key may have to go. */
+/* No handle of ours is free, or the TPM has no room: the key that only a roll-back would need may have to go.
+ * Where there is none, what the TPM said stands. */
+static int make_room(struct dev *dev, int r)
+{
+    if (r != PC_EUNREACH || strcmp(pc_error_name(), "tpm-full") != 0)
+        return r;
+    char text[512];
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    r = dev_previous_yield(dev);
+    return r == PC_EUNREACH && strcmp(pc_error_name(), "tpm-full") == 0
+               ? pc_fail_named(PC_EUNREACH, "tpm-full", "%s; no earlier key of ours is there to give up",
+                               text)
+               : r;
+}
+
 static int find_handle(struct dev *dev, struct tpm *tpm, uint32_t *ret)
 {
     const struct dev_settings *settings = &dev->settings;
     int r = tpm_handle_free(tpm, settings->handle_first, settings->handle_last, ret);
-    if (r != PC_EUNREACH || strcmp(pc_error_name(), "tpm-full") != 0)
-        return r;
-    r = dev_previous_yield(dev);
+    if (r == 0)
+        return 0;
+    r = make_room(dev, r);
     return r < 0 ? r : tpm_handle_free(tpm, settings->handle_first, settings->handle_last, ret);
 }
 
@@ -34,9 +48,12 @@ static int persist(struct dev *dev, struct tpm *tpm, struct dev_pending *pending
         }
         if (r == 0)
             r = tpm_key_persist(tpm, pending->key, pending->handle);
-        if (attempt > 0 || !dev_refused_as(r, "handle-occupied"))
+        if (r == 0 || attempt == 2)
             return r;
-        pending->handle = 0;
+        if (dev_refused_as(r, "handle-occupied"))
+            pending->handle = 0;
+        else if ((r = make_room(dev, r)) < 0)
+            return r;
     }
 }
 

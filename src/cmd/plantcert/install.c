@@ -7,18 +7,16 @@
 #include "src/base/file.h"
 #include "src/cmd/output.h"
 
-#define CHAIN_MAX 262144 /* bytes: PKI_CHAIN_MAX certificates with their text */
-
 static int read_files(const char *chain_path, const char *ca_path, struct pc_bytes *chain,
                       struct pc_bytes *ca)
 {
     if (ca_path != NULL && strcmp(chain_path, "-") == 0 && strcmp(ca_path, "-") == 0)
         return pc_fail(PC_EUSAGE, "standard input cannot hold both the chain and the trust anchor");
-    int rc = pc_file_read(chain_path, CHAIN_MAX, chain);
-    return rc == 0 && ca_path != NULL ? pc_file_read(ca_path, CHAIN_MAX, ca) : rc;
+    int rc = pc_file_read(chain_path, PLANTCERT_CHAIN_MAX, chain);
+    return rc == 0 && ca_path != NULL ? pc_file_read(ca_path, PLANTCERT_CHAIN_MAX, ca) : rc;
 }
 
-static void tell(struct cmd *cmd, const struct dev_install_report *report)
+void plantcert_set_say(struct cmd *cmd, const char *label, const struct dev_install_report *report)
 {
     char fingerprint[CMD_COLONS_TEXT], until[PC_TIME_TEXT];
 
@@ -28,7 +26,7 @@ static void tell(struct cmd *cmd, const struct dev_install_report *report)
             cmd_json_text(report->generation), "reload_failed", report->reload_failed);
     cmd_colons(report->certificate_sha256, fingerprint);
     pc_time_format(report->not_after, until);
-    cmd_field(cmd, "Installed", "%s%s", pc_config_get(cmd->config, "device", "dir"),
+    cmd_field(cmd, label, "%s%s", pc_config_get(cmd->config, "device", "dir"),
               report->already ? " (this very set, before)" : "");
     cmd_field(cmd, "Plant", "%s", report->cn);
     cmd_field(cmd, "Serial", "%s", report->serial);
@@ -51,7 +49,7 @@ int plantcert_run_install(struct cmd *cmd)
         rc = dev_install(at.dev, &delivery, &report);
     if (rc != 0)
         return rc;
-    tell(cmd, &report);
+    plantcert_set_say(cmd, "Installed", &report);
     if (report.reload_failed)
         return pc_fail(PC_EFAIL, "the set is installed, but the reload command failed: %s",
                        at.settings.reload);

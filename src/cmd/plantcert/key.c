@@ -1,7 +1,11 @@
 /* plantcert keygen, request and forget: the device's key from its birth in the TPM to its end. */
 #include "src/cmd/plantcert/plantcert.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "src/base/error.h"
+#include "src/base/file.h"
 #include "src/cmd/output.h"
 #include "src/pki/name.h"
 
@@ -26,20 +30,69 @@ void plantcert_key_say(const struct cmd *cmd, const struct dev_key_report *key)
     cmd_field(cmd, "Key SHA-256", "%s", key->fingerprint);
 }
 
+/* A persistent handle of the owner, "0x81020000" (TPM 2.0 Part 2 §7.5.1). */
+static int parse_handle(const char *text, uint32_t *ret)
+{
+    char *end = NULL;
+    unsigned long value = strtoul(text, &end, 16);
+
+    if (strncmp(text, "0x81", 4) != 0 || strlen(text) != 10 || *end != '\0' || value > 0x817fffff)
+        return pc_fail(PC_EUSAGE, "--adopt: '%.40s' is none of 0x81000000 to 0x817fffff", text);
+    *ret = (uint32_t)value;
+    return 0;
+}
+
+/* `*ret_handle` is 0 where a key is to be made. */
+static int read_adoption(const struct cmd *cmd, uint32_t *ret_handle, struct pc_bytes *ret_chain)
+{
+    if (!cmd_given(cmd, "adopt"))
+        return cmd->operand_count == 0
+                   ? 0
+                   : pc_fail(PC_EUSAGE, "'%.40s': a certificate is only read with --adopt", cmd->operands[0]);
+    if (cmd->operand_count == 0)
+        return pc_fail(PC_EUSAGE, "--adopt: for which certificate? give its file");
+    int rc = parse_handle(cmd_value(cmd, "adopt"), ret_handle);
+    return rc != 0 ? rc : pc_file_read(cmd->operands[0], PLANTCERT_CHAIN_MAX, ret_chain);
+}
+
 int plantcert_run_keygen(struct cmd *cmd)
 {
     struct dev_key_report key = {0};
     plantcert_auto at = {0};
-    int rc = plantcert_open(cmd, &at);
+    pc_autobytes chain = {0};
+    uint32_t handle = 0;
+    int rc = read_adoption(cmd, &handle, &chain);
 
     if (rc == 0)
-        rc = dev_keygen(at.dev, &key);
+        rc = plantcert_open(cmd, &at);
+    if (rc == 0)
+        rc = handle != 0 ? dev_adopt(at.dev, handle, &chain, &key) : dev_keygen(at.dev, &key);
     if (rc != 0)
         return rc;
     cmd_set(cmd, "{s:b,s:o,s:s}", "made", key.made, "pending", plantcert_key_json(&key), "key_sha256",
             key.fingerprint);
-    cmd_say(cmd, key.made ? "The key is made and tested.\n" : "A key is pending already.\n");
+    cmd_say(cmd, "%s.\n",
+            !key.made     ? "A key is pending already"
+            : handle != 0 ? "The key is taken back and tested"
+                          : "The key is made and tested");
     plantcert_key_say(cmd, &key);
+    return 0;
+}
+
+int plantcert_give_request(struct cmd *cmd, const struct pc_bytes *pem)
+{
+    const char *out = cmd_value(cmd, "out");
+    int rc = cmd_write(cmd, out, pem, NULL);
+
+    if (rc != 0)
+        return rc;
+    if (cmd_is_stdout(out)) {
+        cmd->summary = stderr;
+        cmd_set(cmd, "{s:o}", "csr_pem", cmd_json_text((const char *)pem->data));
+    } else {
+        cmd_set(cmd, "{s:o}", "file", cmd_json_text(out));
+        cmd_field(cmd, "Request", "%s", out);
+    }
     return 0;
 }
 
@@ -62,16 +115,9 @@ int plantcert_run_request(struct cmd *cmd)
     if (rc == 0)
         rc = dev_request(at.dev, plant, &pem, &key);
     if (rc == 0)
-        rc = cmd_write(cmd, out, &pem, NULL);
+        rc = plantcert_give_request(cmd, &pem);
     if (rc != 0)
         return rc;
-    if (cmd_is_stdout(out)) {
-        cmd->summary = stderr;
-        cmd_set(cmd, "{s:o}", "csr_pem", cmd_json_text((const char *)pem.data));
-    } else {
-        cmd_set(cmd, "{s:o}", "file", cmd_json_text(out));
-        cmd_field(cmd, "Request", "%s", out);
-    }
     cmd_set(cmd, "{s:s,s:b,s:o,s:s}", "plant", plant, "made", key.made, "pending", plantcert_key_json(&key),
             "key_sha256", key.fingerprint);
     cmd_field(cmd, "Plant", "%s", plant);

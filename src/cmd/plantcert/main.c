@@ -21,7 +21,23 @@
         "srk-auth-fd", 0, "N", "read it from file descriptor N", NULL, NULL                                  \
     }
 
-static const struct cmd_option tpm_options[] = {TPM_OPTIONS};
+static const struct cmd_option keygen_options[] = {
+    {"adopt", 0, "HANDLE", "take back the key at HANDLE, which CHAIN's certificate is for", NULL, NULL},
+    TPM_OPTIONS,
+};
+
+static const struct cmd_option renew_options[] = {
+    {"if-due", 0, NULL, "only when it is time to renew; otherwise nothing, and exit 0", NULL, NULL},
+    {"out", 'o', "FILE", "write the request to FILE, not to standard output", NULL, NULL},
+    TPM_OPTIONS,
+};
+
+static const struct cmd_option confirm_options[] = {PLANTCERT_MQTT, TPM_OPTIONS};
+
+static const struct cmd_option rollback_options[] = {
+    {"defer-reload", 0, NULL, "leave the reload command owed, for 'plantcert reload'", NULL, NULL},
+    TPM_OPTIONS,
+};
 
 static const struct cmd_option request_options[] = {
     {"plant", 0, "UUID", "the plant to ask for, instead of [device] plant", NULL, NULL},
@@ -52,8 +68,10 @@ static const struct cmd_option forget_options[] = {
 static const struct cmd_command commands[] = {
     {.name = "keygen",
      .run = plantcert_run_keygen,
+     .operands = "[CHAIN]",
+     .operands_max = 1,
      .summary = "Make the device's key in the TPM",
-     OPTIONS(tpm_options)},
+     OPTIONS(keygen_options)},
     {.name = "request",
      .run = plantcert_run_request,
      .summary = "Make the certificate request, signed in the TPM",
@@ -65,6 +83,22 @@ static const struct cmd_command commands[] = {
      .operands_max = 1,
      .summary = "Check a certificate chain and install it",
      OPTIONS(install_options)},
+    {.name = "renew",
+     .run = plantcert_run_renew,
+     .summary = "Request a new certificate for the installed key",
+     OPTIONS(renew_options)},
+    {.name = "rekey",
+     .run = plantcert_run_rekey,
+     .summary = "Request a new certificate for a new key",
+     OPTIONS(renew_options)},
+    {.name = "confirm",
+     .run = plantcert_run_confirm,
+     .summary = "Prove the installed set and drop the one before it",
+     OPTIONS(confirm_options)},
+    {.name = "rollback",
+     .run = plantcert_run_rollback,
+     .summary = "Go back to the set before",
+     OPTIONS(rollback_options)},
     {.name = "status",
      .run = plantcert_run_status,
      .summary = "Tell what is installed and until when",

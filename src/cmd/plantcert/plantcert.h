@@ -6,6 +6,7 @@
 #include "src/cmd/command.h"
 
 #define PLANTCERT_HOST_TEXT 256
+#define PLANTCERT_CHAIN_MAX 262144 /* bytes: PKI_CHAIN_MAX certificates with their text */
 #define PLANTCERT_MQTT                                                                                       \
     {                                                                                                        \
         "mqtt", 0, "BROKER", "the broker, HOST:PORT, instead of [mqtt] broker", "mqtt", "broker"             \
@@ -20,6 +21,10 @@ int plantcert_run_install(struct cmd *cmd);
 int plantcert_run_status(struct cmd *cmd);
 int plantcert_run_config(struct cmd *cmd);
 int plantcert_run_forget(struct cmd *cmd);
+int plantcert_run_renew(struct cmd *cmd);
+int plantcert_run_rekey(struct cmd *cmd);
+int plantcert_run_confirm(struct cmd *cmd);
+int plantcert_run_rollback(struct cmd *cmd);
 
 /* settings.c: the device's folder, opened with what the configuration (borrowed from `cmd`) says. Empty
  * before; not moved afterwards. */
@@ -38,5 +43,10 @@ int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], stru
 /* key.c: one key as a JSON object (null when there is none) and as lines of a summary. */
 json_t *plantcert_key_json(const struct dev_key_report *key);
 void plantcert_key_say(const struct cmd *cmd, const struct dev_key_report *key);
+/* key.c: gives a request out, by the option `out`; what is said afterwards stands beside it. */
+int plantcert_give_request(struct cmd *cmd, const struct pc_bytes *pem);
+
+/* install.c: the set that is current now, as JSON members and as lines of a summary, `label` first. */
+void plantcert_set_say(struct cmd *cmd, const char *label, const struct dev_install_report *report);
 
 #endif

@@ -90,11 +90,11 @@ int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], stru
     return 0;
 }
 
-/* Whether the command asks for the TPM, and so for what it may want to know. */
-static bool takes_auth(const struct cmd *cmd)
+/* Whether the command has this option. */
+static bool takes(const struct cmd *cmd, const char *option)
 {
     for (size_t i = 0; i < cmd->command->option_count; i++)
-        if (strcmp(cmd->command->options[i].name, "owner-auth-file") == 0)
+        if (strcmp(cmd->command->options[i].name, option) == 0)
             return true;
     return false;
 }
@@ -120,9 +120,10 @@ int plantcert_open(struct cmd *cmd, struct plantcert *ret)
 {
     int rc = read_settings(cmd->config, &ret->settings);
 
-    if (rc == 0 && takes_auth(cmd))
+    ret->settings.defer_reload = takes(cmd, "defer-reload") && cmd_given(cmd, "defer-reload");
+    if (rc == 0 && takes(cmd, "owner-auth-file"))
         rc = read_auth(cmd, "owner-auth-file", "owner-auth-fd", "owner's auth value", &ret->owner_auth);
-    if (rc == 0 && takes_auth(cmd))
+    if (rc == 0 && takes(cmd, "srk-auth-file"))
         rc = read_auth(cmd, "srk-auth-file", "srk-auth-fd", "SRK's auth value", &ret->srk_auth);
     ret->settings.tpm.owner_auth = ret->owner_auth;
     ret->settings.tpm.srk_auth = ret->srk_auth;
