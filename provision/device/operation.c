@@ -27,6 +27,7 @@ int dev_open(const struct dev_settings *settings, struct dev **ret)
     if (!dev)
         return pc_fail(PC_EFAIL, "out of memory");
     dev->settings = *settings;
+    dev->settings.tpm.thorough = true; /* the run before may have been killed */
     dev->lock = -1;
     *ret = dev;
     return 0;

@@ -32,6 +32,7 @@ struct prov_context {
     struct pc_secret *srk_auth; /* owned; a program's own */
     bool silent;                /* tpm2-tss is not to write to the program's stderr */
     int timeout_ms;
+    bool thorough; /* as in struct tpm_place; not for clients */
     struct prov_fault
         *fault; /* borrowed, of a program's own session; NULL in the module, where any thread signs */
 };

@@ -202,7 +202,8 @@ struct tpm_place prov_place(const struct prov_context *context)
     return (struct tpm_place){.tcti = context->tcti,
                               .srk_auth = context->srk_auth,
                               .allow_simulator = context->allow_simulator,
-                              .timeout_ms = context->timeout_ms};
+                              .timeout_ms = context->timeout_ms,
+                              .thorough = context->thorough};
 }
 
 int prov_place_set(struct prov_context *context, const struct tpm_place *place)
@@ -225,6 +226,7 @@ int prov_place_set(struct prov_context *context, const struct tpm_place *place)
     context->srk_auth = pc_steal(srk_auth);
     context->allow_simulator = place->allow_simulator;
     context->timeout_ms = place->timeout_ms;
+    context->thorough = place->thorough;
     return 0;
 }
 

@@ -1,5 +1,4 @@
-/* Opening the TPM that is named and no other, closing it, and describing it. How it is bounded in time:
- * link.c. */
+/* Opening the TPM that is named and no other, and closing it. How it is bounded in time: link.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -123,12 +122,19 @@ int tpm_open(const struct tpm_place *place, struct tpm **ret)
     const struct tcti_kind *kind = NULL;
     const char *where = NULL;
     int result = judge_place(place, &kind, &where);
+    if (result == 0)
+        result = tpm_auth_judge(place->owner_auth, TPM_AUTH_OWNER);
+    if (result == 0)
+        result = tpm_auth_judge(place->srk_auth, TPM_AUTH_SRK);
     if (result < 0)
         return result;
     PC_CLEANUP(tpm_close_ref) struct tpm *tpm = calloc(1, sizeof(*tpm));
     if (tpm == NULL)
         return pc_fail(PC_EFAIL, "out of memory");
     tpm->claim = -1;
+    tpm->auth[TPM_AUTH_OWNER] = place->owner_auth;
+    tpm->auth[TPM_AUTH_SRK] = place->srk_auth;
+    tpm->thorough = place->thorough;
     /* The kernel's resource manager has a device of its own. */
     bool managed = is_device(kind) && strncmp(where, "/dev/tpmrm", 10) == 0;
     tpm->timeout_ms = place->timeout_ms > 0 ? place->timeout_ms : TIMEOUT_DEFAULT_MS;
@@ -162,98 +168,4 @@ void tpm_close(struct tpm *tpm)
 void tpm_begin(struct tpm *tpm, int extra_ms)
 {
     tpm_link_until(tpm->link, tpm_link_now() + tpm->timeout_ms + extra_ms);
-}
-
-/* --- what the TPM says of itself --- */
-
-static void describe_property(const TPMS_TAGGED_PROPERTY *property, struct tpm_description *description)
-{
-    uint32_t value = property->value;
-    char text[5] = {(char)(value >> 24), (char)(value >> 16 & 0xff), (char)(value >> 8 & 0xff),
-                    (char)(value & 0xff), 0};
-    for (char *c = text; *c != '\0'; c++) {
-        if (*c < 0x20 || *c > 0x7e)
-            *c = ' ';
-    }
-    switch (property->property) {
-    case TPM2_PT_MANUFACTURER:
-        memcpy(description->manufacturer, text, sizeof(text));
-        break;
-    case TPM2_PT_VENDOR_STRING_1:
-    case TPM2_PT_VENDOR_STRING_2:
-    case TPM2_PT_VENDOR_STRING_3:
-    case TPM2_PT_VENDOR_STRING_4:
-        memcpy(description->vendor + 4 * (property->property - TPM2_PT_VENDOR_STRING_1), text, 4);
-        break;
-    case TPM2_PT_FIRMWARE_VERSION_1:
-        description->firmware |= (uint64_t)value << 32;
-        break;
-    case TPM2_PT_FIRMWARE_VERSION_2:
-        description->firmware |= value;
-        break;
-    case TPM2_PT_PERMANENT:
-        description->in_lockout = (value & TPMA_PERMANENT_INLOCKOUT) != 0;
-        break;
-    case TPM2_PT_LOCKOUT_COUNTER:
-        description->lockout_counter = value;
-        break;
-    case TPM2_PT_MAX_AUTH_FAIL:
-        description->max_auth_fail = value;
-        break;
-    case TPM2_PT_LOCKOUT_INTERVAL:
-        description->lockout_interval = value;
-        break;
-    default:
-        break;
-    }
-}
-
-static int describe_properties(struct tpm *tpm, uint32_t first, uint32_t count,
-                               struct tpm_description *description)
-{
-    TPMI_YES_NO more = 0;
-    TPMS_CAPABILITY_DATA *data = NULL;
-    TSS2_RC rc = Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                    TPM2_CAP_TPM_PROPERTIES, first, count, &more, &data);
-    if (rc != TSS2_RC_SUCCESS)
-        return tpm_fault(tpm, rc, "cannot read the TPM's properties");
-    const TPML_TAGGED_TPM_PROPERTY *list = &data->data.tpmProperties;
-    for (uint32_t i = 0; i < list->count && i < TPM2_MAX_TPM_PROPERTIES; i++)
-        describe_property(&list->tpmProperty[i], description);
-    Esys_Free(data);
-    return 0;
-}
-
-static void trim(char *text)
-{
-    for (size_t len = strlen(text); len > 0 && text[len - 1] == ' '; len--)
-        text[len - 1] = '\0';
-}
-
-int tpm_describe(struct tpm *tpm, struct tpm_description *ret)
-{
-    tpm_begin(tpm, 0);
-    int result = tpm_tidy(tpm, NULL);
-    if (result < 0)
-        return result;
-    struct tpm_description description = {.simulator = tpm->simulator};
-    result = describe_properties(tpm, TPM2_PT_MANUFACTURER,
-                                 TPM2_PT_FIRMWARE_VERSION_2 - TPM2_PT_MANUFACTURER + 1, &description);
-    if (result == 0)
-        result = describe_properties(tpm, TPM2_PT_PERMANENT, TPM2_PT_LOCKOUT_RECOVERY - TPM2_PT_PERMANENT + 1,
-                                     &description);
-    TPM2_HANDLE handles[TPM2_MAX_CAP_HANDLES];
-    size_t transient = 0, sessions = 0;
-    if (result == 0)
-        result = tpm_handles(tpm, TPM_TRANSIENT_FIRST, handles, TPM2_MAX_CAP_HANDLES, &transient);
-    if (result == 0)
-        result = tpm_handles(tpm, TPM_SESSION_FIRST, handles, TPM2_MAX_CAP_HANDLES, &sessions);
-    if (result < 0)
-        return result;
-    trim(description.manufacturer);
-    trim(description.vendor);
-    description.transient_loaded = (uint32_t)transient;
-    description.sessions_loaded = (uint32_t)sessions;
-    *ret = description;
-    return 0;
 }

@@ -11,9 +11,11 @@
 struct tpm_place {
     const char *tcti; /* "device:/dev/tpmrm0", "swtpm:host=127.0.0.1,port=2321", …; NULL or empty is
                          PC_EUSAGE, never a guess */
-    /* Auth values of the owner hierarchy and of the SRK; NULL: empty. Each is tried once, never again after a
-     * refusal (PC_EAUTH "tpm-auth"). */
+    /* Auth values of the owner hierarchy and of the SRK; NULL: empty. They outlive what is opened here. Each
+     * is tried once, never again after a refusal (PC_EAUTH "tpm-auth"). */
     const struct pc_secret *owner_auth, *srk_auth;
+    bool thorough; /* tpm_key_sign looks for leftovers before it loads a blob (1 command): for programs that
+                      follow a killed run, not for clients */
     bool allow_simulator; /* swtpm:, mssim:, cmd: and modules by path are refused (PC_EUSAGE) unless true */
     int timeout_ms; /* for a TPM that is busy or silent, an operation in all; 0 means 30,000. Key generation
                        gets 180,000 more */
@@ -23,9 +25,10 @@ struct tpm; /* an open TPM */
 
 /* Opens the TCTI named (and no other), waiting for a busy one; one at a time, also within a process. Sends no
  * command. Errors, told apart by name: PC_EUNREACH "tpm-missing", "tpm-busy", "tpm-timeout",
- * "tpm-permission"; PC_EUSAGE "tpm-simulator". On a TPM without resource manager the first operation looks
- * for objects and sessions that a killed run left, and flushes them (2 commands when there are none); signing
- * looks only when the TPM has no room. What any operation can also end in: PC_EUNREACH "tpm-timeout",
+ * "tpm-permission"; PC_EUSAGE "tpm-simulator". On a TPM without resource manager, what a killed run left is
+ * looked for and flushed where one can have left something: objects and sessions before a key is made, made
+ * persistent or evicted (2 commands when there are none), objects before a blob is loaded (1), and whenever
+ * the TPM has no room. What any operation can also end in: PC_EUNREACH "tpm-timeout",
  * "tpm-missing", "tpm-busy" (the TPM kept saying RETRY), "tpm-memory", "tpm-failure", "tpm-not-started";
  * PC_EAUTH "tpm-lockout", "tpm-auth"; PC_EREFUSED "tpm-unsupported". tpm2-tss itself writes errors to stderr
  * unless the program sets TSS2_LOG=all+NONE. */

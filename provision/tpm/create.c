@@ -4,41 +4,45 @@
 
 #include "provision/tpm/esys.h"
 
-/* An HMAC session salted to the parent, with parameter encryption both ways (Part 1 §19.6, §21). */
-static int start_session(struct tpm *tpm, const struct tpm_object *parent, struct tpm_object *ret)
+/* What a TPM says that does not have the algorithm, the size or the curve. */
+static bool is_unknown_kind(TSS2_RC rc)
 {
-    static const TPMT_SYM_DEF symmetric = {
-        .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
-    const TPMA_SESSION attributes =
-        TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT | TPMA_SESSION_CONTINUESESSION;
-    tpm_autoobject session = TPM_OBJECT(tpm);
-    TSS2_RC rc =
-        Esys_StartAuthSession(tpm->esys, parent->tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                              NULL, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &session.tr);
-    if (rc != TSS2_RC_SUCCESS)
-        return tpm_fault(tpm, rc, "cannot start a session");
-    session.loaded = true;
-    rc = Esys_TRSess_SetAttributes(tpm->esys, session.tr, attributes, 0xff);
-    if (rc != TSS2_RC_SUCCESS)
-        return tpm_fault(tpm, rc, "cannot set up a session");
-    *ret = session;
-    session.tr = ESYS_TR_NONE;
-    return 0;
+    switch (tpm_rc_of(rc)) {
+    case TPM2_RC_ASYMMETRIC:
+    case TPM2_RC_CURVE:
+    case TPM2_RC_KEY_SIZE:
+    case TPM2_RC_TYPE:
+    case TPM2_RC_VALUE:
+        return true;
+    default:
+        return false;
+    }
 }
 
-static int create(struct tpm *tpm, const TPM2B_PUBLIC *wanted, const struct tpm_object *parent,
-                  TPM2B_PUBLIC **ret_public, TPM2B_PRIVATE **ret_private)
+/* In a session salted to the parent, with parameter encryption both ways (Part 1 §19.6, §21), which also
+ * proves the parent's auth value. */
+static int create(struct tpm *tpm, enum pki_key_type type, const struct tpm_object *parent,
+                  enum tpm_auth auth, TPM2B_PUBLIC **ret_public, TPM2B_PRIVATE **ret_private)
 {
-    tpm_autoobject session = TPM_OBJECT(tpm);
-    int result = start_session(tpm, parent, &session);
-    if (result < 0)
-        return result;
+    static const char what[] = "cannot make the key";
     const TPM2B_SENSITIVE_CREATE sensitive = {0};
     const TPM2B_DATA outside = {0};
     const TPML_PCR_SELECTION pcrs = {0};
-    TSS2_RC rc = Esys_Create(tpm->esys, parent->tr, session.tr, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
-                             wanted, &outside, &pcrs, ret_private, ret_public, NULL, NULL, NULL);
-    return rc == TSS2_RC_SUCCESS ? 0 : tpm_fault(tpm, rc, "cannot make the key");
+    tpm_autopermit permit = TPM_PERMIT(tpm, auth);
+    int result = tpm_lockout_check(tpm, &parent->area, what);
+    if (result == 0)
+        result = tpm_permit(&permit, parent->tr, parent, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT);
+    if (result < 0)
+        return result;
+    TSS2_RC rc =
+        Esys_Create(tpm->esys, parent->tr, permit.tr, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
+                    tpm_template_device(type), &outside, &pcrs, ret_private, ret_public, NULL, NULL, NULL);
+    result = tpm_permit_answer(&permit, rc, what);
+    if (result < 0 && is_unknown_kind(rc))
+        return pc_refuse("tpm-unsupported", "this TPM makes no key of kind %s (0x%x): the other is %s",
+                         pki_key_type_name(type), rc,
+                         pki_key_type_name(type == PKI_KEY_EC_P256 ? PKI_KEY_RSA_2048 : PKI_KEY_EC_P256));
+    return result;
 }
 
 int tpm_key_create(struct tpm *tpm, enum pki_key_type type, struct tpm_key **ret)
@@ -47,7 +51,7 @@ int tpm_key_create(struct tpm *tpm, enum pki_key_type type, struct tpm_key **ret
     if (wanted == NULL)
         return pc_fail(PC_EUSAGE, "a device key is rsa:2048 or ec:P-256");
     tpm_begin(tpm, TPM_KEYGEN_EXTRA_MS);
-    int result = tpm_tidy(tpm, NULL);
+    int result = tpm_tidy(tpm, NULL, TPM_LEFT_ALL);
     if (result < 0)
         return result;
     tpm_autoobject parent = TPM_OBJECT(tpm);
@@ -57,7 +61,7 @@ int tpm_key_create(struct tpm *tpm, enum pki_key_type type, struct tpm_key **ret
         return result;
     TPM2B_PUBLIC *public_area = NULL;
     TPM2B_PRIVATE *private_area = NULL;
-    result = create(tpm, wanted, &parent, &public_area, &private_area);
+    result = create(tpm, type, &parent, tpm_parent_auth(parent_handle), &public_area, &private_area);
     PC_CLEANUP(tpm_key_free_ref) struct tpm_key *key = NULL;
     if (result == 0 && !tpm_template_matches(public_area, wanted))
         result = pc_fail(PC_EFAIL, "the TPM made another kind of key than it was asked for");

@@ -1,6 +1,4 @@
 /* What a TSS2_RC means to the user: category, stable name, and a text that keeps the TPM's own words. */
-#include <stdio.h>
-
 #include <tss2/tss2_rc.h>
 
 #include "provision/tpm/esys.h"
@@ -22,10 +20,10 @@ static const struct fault {
     int code;
     const char *name, *advice;
 } faults[] = {
-    {TPM2_RC_LOCKOUT, PC_EAUTH, "tpm-lockout", "the TPM is in dictionary-attack lockout"},
-    {TPM2_RC_AUTH_FAIL, PC_EAUTH, "tpm-auth", "an auth value is wrong"},
-    {TPM2_RC_BAD_AUTH, PC_EAUTH, "tpm-auth", "an auth value is wrong; has the owner set one?"},
-    {TPM2_RC_AUTH_MISSING, PC_EAUTH, "tpm-auth", "an auth value is missing"},
+    {TPM2_RC_AUTH_FAIL, PC_EAUTH, "tpm-auth", "the object wants an auth value"},
+    {TPM2_RC_BAD_AUTH, PC_EAUTH, "tpm-auth", "the object wants an auth value"},
+    {TPM2_RC_AUTH_MISSING, PC_EAUTH, "tpm-auth", "the object wants an auth value"},
+    {TPM2_RC_AUTH_UNAVAILABLE, PC_EAUTH, "tpm-auth", "the object is used by a policy only"},
     {TPM2_RC_OBJECT_MEMORY, PC_EUNREACH, "tpm-memory", "the TPM has no room for an object"},
     {TPM2_RC_OBJECT_HANDLES, PC_EUNREACH, "tpm-memory", "the TPM has no room for an object"},
     {TPM2_RC_SESSION_MEMORY, PC_EUNREACH, "tpm-memory", "the TPM has no room for a session"},
@@ -64,21 +62,6 @@ bool tpm_rc_is_memory(TSS2_RC rc)
     }
 }
 
-/* How long until the TPM forgives one failure (Part 1 §19.8.3); 0 when it does not say. */
-static uint32_t lockout_interval(struct tpm *tpm)
-{
-    TPMI_YES_NO more = 0;
-    TPMS_CAPABILITY_DATA *data = NULL;
-    uint32_t seconds = 0;
-    TSS2_RC rc = Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                    TPM2_CAP_TPM_PROPERTIES, TPM2_PT_LOCKOUT_INTERVAL, 1, &more, &data);
-    if (rc == TSS2_RC_SUCCESS && data->data.tpmProperties.count > 0 &&
-        data->data.tpmProperties.tpmProperty[0].property == TPM2_PT_LOCKOUT_INTERVAL)
-        seconds = data->data.tpmProperties.tpmProperty[0].value;
-    Esys_Free(data);
-    return seconds;
-}
-
 static int transport_fault(struct tpm *tpm, const char *what, const char *native)
 {
     if (tpm_link_timed_out(tpm->link))
@@ -96,15 +79,13 @@ int tpm_fault(struct tpm *tpm, TSS2_RC rc, const char *what)
     if ((rc & TSS2_RC_LAYER_MASK) == TSS2_TCTI_RC_LAYER && rc != TSS2_TCTI_RC_MALFORMED_RESPONSE)
         return transport_fault(tpm, what, native);
     TPM2_RC code = tpm_rc_of(rc);
+    if (code == TPM2_RC_LOCKOUT)
+        return tpm_lockout_fault(tpm, rc, what);
     for (size_t i = 0; code != 0 && i < sizeof(faults) / sizeof(faults[0]); i++) {
         if (faults[i].rc != code)
             continue;
-        char wait[64] = "";
-        uint32_t seconds = code == TPM2_RC_LOCKOUT ? lockout_interval(tpm) : 0;
-        if (seconds > 0)
-            snprintf(wait, sizeof(wait), "; it allows another try within %u s", seconds);
-        return pc_fail_named(faults[i].code, faults[i].name, "%s: %s%s (0x%x, %s)", what, faults[i].advice,
-                             wait, rc, native);
+        return pc_fail_named(faults[i].code, faults[i].name, "%s: %s (0x%x, %s)", what, faults[i].advice, rc,
+                             native);
     }
     return pc_fail(PC_EFAIL, "%s: the TPM answered 0x%x (%s)", what, rc, native);
 }

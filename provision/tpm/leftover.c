@@ -18,14 +18,10 @@ static int is_ours(struct tpm *tpm, const struct tpm_object *object, const struc
         *ret = true;
         return 0;
     }
-    TPM2B_PUBLIC area;
-    result = tpm_object_public(tpm, object, &area);
-    if (result < 0)
-        return result;
-    bool ours = tpm_template_matches(&area, &tpm_template_srk);
+    bool ours = tpm_template_matches(&object->area, &tpm_template_srk);
     for (int type = 0; type < PKI_KEY_TYPES && !ours; type++) {
         const TPM2B_PUBLIC *wanted = tpm_template_device((enum pki_key_type)type);
-        ours = wanted != NULL && tpm_template_matches(&area, wanted);
+        ours = wanted != NULL && tpm_template_matches(&object->area, wanted);
     }
     *ret = ours;
     return 0;
@@ -59,33 +55,33 @@ static int flush_kind(struct tpm *tpm, TPM2_HANDLE first, const struct tpm_key *
     return result;
 }
 
-static int flush_all(struct tpm *tpm, const struct tpm_key *key, unsigned *flushed)
+/* Once for each kind, and never again where that failed. */
+static int flush_kinds(struct tpm *tpm, const struct tpm_key *key, unsigned kinds, unsigned *flushed)
 {
-    int result = flush_kind(tpm, TPM_TRANSIENT_FIRST, key, flushed);
+    int result = 0;
+    kinds &= ~tpm->tidied;
+    tpm->tidied |= kinds;
+    if (kinds & TPM_LEFT_OBJECTS)
+        result = flush_kind(tpm, TPM_TRANSIENT_FIRST, key, flushed);
     /* A session cannot be told from another's; but the TPM is ours alone while it is open, so its owner is
      * gone. */
-    if (result == 0)
+    if (result == 0 && (kinds & TPM_LEFT_SESSIONS))
         result = flush_kind(tpm, TPM_SESSION_FIRST, key, flushed);
     if (*flushed > 0)
         pc_log(PC_LOG_NOTICE, "the TPM held %u objects that an interrupted run had left; flushed", *flushed);
     return result;
 }
 
-int tpm_tidy(struct tpm *tpm, const struct tpm_key *key)
+int tpm_tidy(struct tpm *tpm, const struct tpm_key *key, enum tpm_left kinds)
 {
-    if (!tpm->raw || tpm->tidied)
-        return 0;
     unsigned flushed = 0;
-    int result = flush_all(tpm, key, &flushed);
-    tpm->tidied = result == 0;
-    return result;
+    return tpm->raw ? flush_kinds(tpm, key, kinds, &flushed) : 0;
 }
 
 bool tpm_made_room(struct tpm *tpm, const struct tpm_key *key)
 {
-    if (!tpm->raw || tpm->tidied || !tpm_rc_is_memory(tpm->last))
-        return false;
     unsigned flushed = 0;
-    tpm->tidied = true;
-    return flush_all(tpm, key, &flushed) == 0 && flushed > 0;
+    if (!tpm->raw || !tpm_rc_is_memory(tpm->last))
+        return false;
+    return flush_kinds(tpm, key, TPM_LEFT_ALL, &flushed) == 0 && flushed > 0;
 }

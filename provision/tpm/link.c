@@ -329,6 +329,12 @@ TSS2_RC tpm_link_flush(struct tpm_link *link, uint32_t handle)
     return well_formed(link) ? response_code(link) : TSS2_TCTI_RC_MALFORMED_RESPONSE;
 }
 
+const uint8_t *tpm_link_response(const struct tpm_link *link, size_t *ret_len)
+{
+    *ret_len = link->dead ? 0 : link->response_len;
+    return link->response;
+}
+
 TSS2_TCTI_CONTEXT *tpm_link_tcti(struct tpm_link *link)
 {
     return (TSS2_TCTI_CONTEXT *)link;

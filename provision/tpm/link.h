@@ -25,6 +25,9 @@ void tpm_link_close(struct tpm_link *link);
 /* TPM2_FlushContext (Part 3 §28.4) straight over the link, for whatever state the layers above are in. */
 TSS2_RC tpm_link_flush(struct tpm_link *link, uint32_t handle);
 
+/* The last answer, whole and well formed, until the next command; borrowed. */
+const uint8_t *tpm_link_response(const struct tpm_link *link, size_t *ret_len);
+
 TSS2_TCTI_CONTEXT *tpm_link_tcti(struct tpm_link *link); /* borrowed */
 void tpm_link_until(struct tpm_link *link, int64_t deadline);
 int64_t tpm_link_deadline(const struct tpm_link *link);

@@ -1,5 +1,4 @@
 /* Persistent handles: putting a key there, finding what is there, and removing exactly what is ours. */
-#include <stdio.h>
 #include <string.h>
 
 #include "provision/tpm/esys.h"
@@ -12,31 +11,10 @@ static int check_range(uint32_t first, uint32_t last)
     return 0;
 }
 
-/* The Name at a handle; `*ret_there` says whether anything is there. */
-static int name_at(struct tpm *tpm, uint32_t handle, struct tpm_object *object, bool *ret_there,
-                   struct tpm_name *ret)
+/* A storage key (restricted, decrypting) of a kind that sessions can be salted to. */
+static bool can_salt(const struct tpm_object *srk)
 {
-    int result = tpm_object_find(tpm, handle, object);
-    if (result == 0 && object->tr != ESYS_TR_NONE)
-        result = tpm_object_name(tpm, object, ret);
-    *ret_there = object->tr != ESYS_TR_NONE;
-    return result;
-}
-
-/* No slot is left: says what holds them. */
-static int report_full(struct tpm *tpm)
-{
-    TPM2_HANDLE handles[TPM2_MAX_CAP_HANDLES];
-    size_t count = 0;
-    int result = tpm_handles(tpm, TPM_PERSISTENT_FIRST, handles, TPM2_MAX_CAP_HANDLES, &count);
-    if (result < 0)
-        return result;
-    char list[512] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < count && used + 12 < sizeof(list); i++)
-        used += (size_t)snprintf(list + used, sizeof(list) - used, " 0x%08x", handles[i]);
-    return pc_fail_named(PC_EUNREACH, "tpm-full",
-                         "the TPM has no room for another persistent object; it holds%s", list);
+    return srk->tr != ESYS_TR_NONE && tpm_template_matches(&srk->area, &tpm_template_srk);
 }
 
 static void become_handle_key(struct tpm_key *key, uint32_t handle)
@@ -46,13 +24,58 @@ static void become_handle_key(struct tpm_key *key, uint32_t handle)
     memset(&key->private_area, 0, sizeof(key->private_area));
 }
 
-static int evict_control(struct tpm *tpm, ESYS_TR object, uint32_t handle, ESYS_TR *ret)
+/* What the TPM says of a handle that is taken, or of a TPM that is full; whichever it looks at first. */
+static bool is_taken(TSS2_RC rc)
 {
-    TSS2_RC rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                   ESYS_TR_NONE, handle, ret);
-    if (tpm_rc_of(rc) == TPM2_RC_NV_SPACE)
-        return report_full(tpm);
-    return rc == TSS2_RC_SUCCESS ? 0 : tpm_fault(tpm, rc, "cannot change a persistent handle");
+    TPM2_RC code = tpm_rc_of(rc);
+    return code == TPM2_RC_NV_DEFINED || code == TPM2_RC_NV_SPACE || code == TPM2_RC_HANDLE ||
+           code == TPM2_RC_RANGE || code == TPM2_RC_VALUE;
+}
+
+static int evict_control(struct tpm *tpm, ESYS_TR object, uint32_t handle, ESYS_TR *ret, bool *ret_taken)
+{
+    tpm_autoobject srk = TPM_OBJECT(tpm);
+    tpm_autopermit permit = TPM_PERMIT(tpm, TPM_AUTH_OWNER);
+    /* An auth value is better hidden from the wire by a session that is salted. */
+    int result = tpm->auth[TPM_AUTH_OWNER] != NULL ? tpm_object_find(tpm, TPM_SRK_HANDLE, &srk) : 0;
+    if (result == 0)
+        result = tpm_permit(&permit, ESYS_TR_RH_OWNER, can_salt(&srk) ? &srk : NULL, 0);
+    if (result < 0)
+        return result;
+    TSS2_RC rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, permit.tr, ESYS_TR_NONE, ESYS_TR_NONE,
+                                   handle, ret);
+    *ret_taken = is_taken(rc);
+    return tpm_permit_answer(&permit, rc, "cannot change a persistent handle");
+}
+
+/* EvictControl never overwrites: so it is tried, and only what it says is looked into. `*ret_there`: this
+ * very key persists there. */
+static int put(struct tpm *tpm, const struct tpm_key *key, uint32_t handle)
+{
+    tpm_autoobject loaded = TPM_OBJECT(tpm);
+    ESYS_TR tr = ESYS_TR_NONE;
+    bool taken = false;
+    int result = tpm_key_load(tpm, key, &loaded);
+    if (result == 0)
+        result = evict_control(tpm, loaded.tr, handle, &tr, &taken);
+    if (result == 0)
+        tpm_object_remember(tpm, handle, tr, &key->public_area);
+    if (result == 0 || !taken)
+        return result;
+    bool full = tpm_rc_of(tpm->last) == TPM2_RC_NV_SPACE;
+    tpm_autoobject there = TPM_OBJECT(tpm);
+    struct tpm_name name;
+    if (tpm_object_find(tpm, handle, &there) < 0)
+        return pc_fail_in("at handle 0x%08x", handle);
+    if (there.tr == ESYS_TR_NONE)
+        return full ? tpm_slots_full(tpm, TPM_PERSISTENT_FIRST, UINT32_MAX,
+                                     "the TPM has no room for another persistent object")
+                    : result;
+    result = tpm_object_name(tpm, &there, &name);
+    if (result == 0 && !tpm_name_equal(&name, &key->name))
+        return pc_refuse("handle-occupied", "handle 0x%08x holds another object, which is left alone",
+                         handle);
+    return result;
 }
 
 int tpm_key_persist(struct tpm *tpm, struct tpm_key *key, uint32_t handle)
@@ -65,46 +88,24 @@ int tpm_key_persist(struct tpm *tpm, struct tpm_key *key, uint32_t handle)
     if (key->handle != 0)
         return pc_fail(PC_EUSAGE, "the key is persistent already, at 0x%08x", key->handle);
     tpm_begin(tpm, 0);
-    result = tpm_tidy(tpm, key);
-    if (result < 0)
-        return result;
-    tpm_autoobject there = TPM_OBJECT(tpm);
-    struct tpm_name name;
-    bool occupied;
-    result = name_at(tpm, handle, &there, &occupied, &name);
-    if (result < 0)
-        return result;
-    if (occupied && !tpm_name_equal(&name, &key->name))
-        return pc_refuse("handle-occupied", "handle 0x%08x holds another object, which is left alone",
-                         handle);
-    if (!occupied) {
-        tpm_autoobject loaded = TPM_OBJECT(tpm);
-        result = tpm_key_load(tpm, key, &loaded);
-        if (result == 0)
-            result = evict_control(tpm, loaded.tr, handle, &there.tr);
-        if (result < 0)
-            return result;
-    }
-    become_handle_key(key, handle);
-    return 0;
+    result = tpm_tidy(tpm, key, TPM_LEFT_ALL);
+    if (result == 0)
+        result = put(tpm, key, handle);
+    if (result == 0)
+        become_handle_key(key, handle);
+    return result;
 }
 
 int tpm_handle_name(struct tpm *tpm, uint32_t handle, struct tpm_name *ret)
 {
     tpm_begin(tpm, 0);
-    int result = tpm_tidy(tpm, NULL);
-    if (result < 0)
-        return result;
     tpm_autoobject object = TPM_OBJECT(tpm);
-    struct tpm_name name;
-    bool there;
-    result = name_at(tpm, handle, &object, &there, &name);
+    int result = tpm_object_find(tpm, handle, &object);
     if (result < 0)
         return result;
-    if (!there)
+    if (object.tr == ESYS_TR_NONE)
         return pc_refuse("handle-free", "nothing is at handle 0x%08x", handle);
-    *ret = name;
-    return 0;
+    return tpm_object_name(tpm, &object, ret);
 }
 
 #define DEVICE_WANTED                                                                                        \
@@ -134,17 +135,13 @@ int tpm_handle_key(struct tpm *tpm, uint32_t handle, struct tpm_key **ret)
     if (result < 0)
         return result;
     tpm_begin(tpm, 0);
-    result = tpm_tidy(tpm, NULL);
     tpm_autoobject object = TPM_OBJECT(tpm);
-    if (result == 0)
-        result = tpm_object_find(tpm, handle, &object);
+    result = tpm_object_find(tpm, handle, &object);
     if (result < 0)
         return result;
     if (object.tr == ESYS_TR_NONE)
         return pc_refuse("handle-free", "nothing is at handle 0x%08x", handle);
-    TPM2B_PUBLIC area;
-    result = tpm_object_public(tpm, &object, &area);
-    return result < 0 ? result : judge_device_key(handle, &area, ret);
+    return judge_device_key(handle, &object.area, ret);
 }
 
 int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *name)
@@ -153,22 +150,25 @@ int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *na
     if (result < 0)
         return result;
     tpm_begin(tpm, 0);
-    result = tpm_tidy(tpm, NULL);
+    result = tpm_tidy(tpm, NULL, TPM_LEFT_ALL);
     if (result < 0)
         return result;
     tpm_autoobject object = TPM_OBJECT(tpm);
     struct tpm_name found;
-    bool there;
-    result = name_at(tpm, handle, &object, &there, &found);
-    if (result < 0 || !there)
+    result = tpm_object_find_now(tpm, handle, &object);
+    if (result < 0 || object.tr == ESYS_TR_NONE)
+        return result;
+    result = tpm_object_name(tpm, &object, &found);
+    if (result < 0)
         return result;
     if (!tpm_name_equal(&found, name))
         return pc_refuse("handle-foreign",
                          "handle 0x%08x holds another object than recorded, which is left alone", handle);
     ESYS_TR none = ESYS_TR_NONE;
-    result = evict_control(tpm, object.tr, handle, &none);
+    bool taken;
+    result = evict_control(tpm, object.tr, handle, &none, &taken);
     if (result == 0)
-        object.tr = ESYS_TR_NONE; /* ESYS has forgotten it with the eviction */
+        tpm_object_forget(tpm, handle);
     return result;
 }
 
@@ -178,9 +178,6 @@ int tpm_handle_free(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *re
     if (result < 0)
         return result;
     tpm_begin(tpm, 0);
-    result = tpm_tidy(tpm, NULL);
-    if (result < 0)
-        return result;
     TPM2_HANDLE taken[TPM2_MAX_CAP_HANDLES];
     size_t count = 0;
     result = tpm_handles(tpm, first, taken, TPM2_MAX_CAP_HANDLES, &count);
@@ -190,8 +187,7 @@ int tpm_handle_free(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *re
     for (size_t i = 0; i < count && taken[i] == candidate; i++)
         candidate++;
     if (candidate > last)
-        return pc_fail_named(PC_EUNREACH, "tpm-full", "all persistent handles 0x%08x–0x%08x are taken", first,
-                             last);
+        return tpm_slots_full(tpm, first, last, "all the persistent handles that may be used are taken");
     *ret = candidate;
     return 0;
 }

@@ -93,6 +93,12 @@ static int verify(const struct order *order, const unsigned char *signature, siz
 
 /* --- in the TPM --- */
 
+/* Only the use of a blob can have left anything. */
+static int tidy_for(struct tpm *tpm, const struct tpm_key *key)
+{
+    return key->handle == 0 ? tpm_tidy(tpm, key, TPM_LEFT_OBJECTS) : 0;
+}
+
 static int encode_rsa(const TPM2B_PUBLIC_KEY_RSA *from, unsigned char *ret, size_t *ret_len)
 {
     if (from->size == 0 || from->size > TPM_SIGNATURE_MAX)
@@ -133,24 +139,32 @@ static int encode(const struct order *order, const TPMT_SIGNATURE *from, unsigne
                                        : encode_ecdsa(&from->signature.ecdsa, ret, ret_len);
 }
 
-static int sign_once(struct tpm *tpm, const struct order *order, unsigned char *ret, size_t *ret_len)
+static int sign_with(struct tpm *tpm, const struct order *order, const struct tpm_object *object,
+                     unsigned char *ret, size_t *ret_len)
 {
-    tpm_autoobject object = TPM_OBJECT(tpm);
-    int result = tpm_key_open(tpm, order->key, &object);
-    if (result < 0)
-        return result;
+    static const char what[] = "cannot sign";
     TPM2B_DIGEST digest = {.size = (uint16_t)order->digest_len};
     memcpy(digest.buffer, order->digest, order->digest_len);
     const TPMT_SIG_SCHEME scheme = {.scheme = order->scheme->algorithm, .details.any.hashAlg = order->hash};
     const TPMT_TK_HASHCHECK ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
     TPMT_SIGNATURE *signature = NULL;
-    TSS2_RC rc = Esys_Sign(tpm->esys, object.tr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest,
+    int result = tpm_lockout_check(tpm, &object->area, what);
+    if (result < 0)
+        return result;
+    TSS2_RC rc = Esys_Sign(tpm->esys, object->tr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest,
                            &scheme, &ticket, &signature);
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fault(tpm, rc, "cannot sign");
+        return tpm_fault(tpm, rc, what);
     result = encode(order, signature, ret, ret_len);
     Esys_Free(signature);
     return result;
+}
+
+static int sign_once(struct tpm *tpm, const struct order *order, unsigned char *ret, size_t *ret_len)
+{
+    tpm_autoobject object = TPM_OBJECT(tpm);
+    int result = tpm_key_open(tpm, order->key, &object);
+    return result < 0 ? result : sign_with(tpm, order, &object, ret, ret_len);
 }
 
 int tpm_key_sign(struct tpm *tpm, const struct tpm_key *key, enum tpm_scheme scheme, const EVP_MD *md,
@@ -164,7 +178,10 @@ int tpm_key_sign(struct tpm *tpm, const struct tpm_key *key, enum tpm_scheme sch
     unsigned char signature[TPM_SIGNATURE_MAX];
     size_t len = 0;
     tpm_begin(tpm, 0);
-    result = sign_once(tpm, &order, signature, &len);
+    if (tpm->thorough)
+        result = tidy_for(tpm, key);
+    if (result == 0)
+        result = sign_once(tpm, &order, signature, &len);
     if (result < 0 && tpm_made_room(tpm, key))
         result = sign_once(tpm, &order, signature, &len);
     if (result == 0)
@@ -176,27 +193,47 @@ int tpm_key_sign(struct tpm *tpm, const struct tpm_key *key, enum tpm_scheme sch
     return 0;
 }
 
+/* With all schemes of the key's kind, which is met once. */
+static int test_once(struct tpm *tpm, const struct tpm_key *key, const unsigned char *digest,
+                     size_t digest_len)
+{
+    unsigned char signature[TPM_SIGNATURE_MAX];
+    tpm_autoobject object = TPM_OBJECT(tpm);
+    int result = tpm_key_open(tpm, key, &object);
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]) && result == 0; i++) {
+        if (schemes[i].key != key->public_area.publicArea.type)
+            continue;
+        struct order order;
+        size_t len = 0;
+        result = judge_order(key, (enum tpm_scheme)i, EVP_sha256(), digest, digest_len, &order);
+        if (result == 0)
+            result = sign_with(tpm, &order, &object, signature, &len);
+        if (result == 0)
+            result = verify(&order, signature, len);
+    }
+    return result;
+}
+
 int tpm_key_test(struct tpm *tpm, const struct tpm_key *key)
 {
     static const char text[] = "plantcert key test";
-    unsigned char digest[EVP_MAX_MD_SIZE], signature[TPM_SIGNATURE_MAX];
-    size_t digest_len = 0, len = 0;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    size_t digest_len = 0;
     if (!EVP_Q_digest(NULL, "SHA2-256", "provider=default", text, sizeof(text) - 1, digest, &digest_len))
         return pc_fail_openssl(PC_EFAIL, "cannot hash");
     tpm_begin(tpm, 0);
-    int result = tpm_tidy(tpm, key);
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]) && result == 0; i++) {
-        if (schemes[i].key == key->public_area.publicArea.type)
-            result =
-                tpm_key_sign(tpm, key, (enum tpm_scheme)i, EVP_sha256(), digest, digest_len, signature, &len);
-    }
+    int result = tidy_for(tpm, key);
+    if (result == 0)
+        result = test_once(tpm, key, digest, digest_len);
+    if (result < 0 && tpm_made_room(tpm, key))
+        result = test_once(tpm, key, digest, digest_len);
     return result;
 }
 
 int tpm_key_probe(struct tpm *tpm, const struct tpm_key *key)
 {
     tpm_begin(tpm, 0);
-    int result = tpm_tidy(tpm, key);
+    int result = tidy_for(tpm, key);
     if (result < 0)
         return result;
     tpm_autoobject object = TPM_OBJECT(tpm);

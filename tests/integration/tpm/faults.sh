@@ -37,7 +37,8 @@ said 'within 1000 s' "… with how long to wait"
 refused 4 tpm-memory "no object memory" drive fail=157@0=902 -- test blob.pem
 refused 4 tpm-memory "no session memory" drive fail=176@0=903 -- create ec none.pem
 refused 4 tpm-full "no room for a persistent object" drive fail=120@0=14b -- persist blob.pem 81010011 none.pem
-said '0x81000001 0x81010010$' "… with what takes it"
+said '0x81000001 \(ec:P-256 storage key as plantcert makes it\), 0x81010010 \(ec:P-256 signing key as plantcert makes it\)$' \
+    "… with what takes it"
 refused 4 tpm-failure "failure mode" drive fail=173@0=101 -- probe handle.pem
 refused 4 tpm-not-started "a TPM that was not started" drive fail=0@0=100 -- probe handle.pem
 refused 4 tpm-hierarchy "an owner hierarchy that is off" drive fail=131@0=185,fail=173@0=18b -- create ec none.pem
@@ -92,6 +93,7 @@ unset DRIVER_TIMEOUT
 ) &
 expect 0 "… is waited for until it is free" at "$SWTPM_TCTI" probe handle.pem
 wait "$HOLDER" 2>/dev/null
+expect 0 "what was left loaded by then is found" drive test blob.pem
 check "nothing stays loaded" swtpm_is_clean
 
 # --- what a killed run leaves ---
@@ -101,11 +103,12 @@ for code in 173 176 153; do
     expect 0 "… the next create works" drive create ec next.pem
     check "… and leaves nothing" swtpm_is_clean
 done
-for n in 1 2 3; do
-    killed "killed with a session ($n)" drive kill=153@1 -- create ec none.pem
-done
+killed "killed with a session" drive kill=176@1 -- create ec none.pem
 check "… which stays" dirty
-expect 0 "… a probe finds and flushes it" drive probe handle.pem
+expect 0 "… a probe of a handle does not look" drive probe handle.pem
+check "… so it stays" dirty
+expect 0 "… the next create finds and flushes it" drive create ec next.pem
+said 'notice: .* flushed' "… and says so"
 check "… nothing stays loaded" swtpm_is_clean
 for n in 1 2; do
     killed "killed with a loaded key, while signing ($n)" drive kill=157@1 -- sign blob.pem ecdsa SHA256 signature
@@ -117,6 +120,9 @@ check "… nothing stays loaded" swtpm_is_clean
 killed "killed with a loaded key" drive kill=157@1 -- sign blob.pem ecdsa SHA256 signature
 expect 0 "… signing with a handle costs the same two commands" drive sign handle.pem ecdsa SHA256 signature
 same "$(sent)" "173 15d" "… no more"
+DRIVER_THOROUGH=yes expect 0 "… a program that follows a killed run flushes it" drive sign blob.pem ecdsa SHA256 signature
+check "… nothing stays loaded" swtpm_is_clean
+killed "killed with a loaded key" drive kill=157@1 -- sign blob.pem ecdsa SHA256 signature
 expect 0 "… describing flushes it" drive describe
 said '^loaded 0 0$' "… before it counts"
 killed "killed when the key persists already" drive kill=120@1 -- persist blob.pem 81010012 second.pem

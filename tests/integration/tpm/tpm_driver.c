@@ -12,6 +12,7 @@
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
+#include "src/base/secret.h"
 
 static void notice(enum pc_level level, const char *text)
 {
@@ -210,19 +211,35 @@ static int print_public(const char *path)
     return result;
 }
 
+/* In an environment variable, as only a test may. */
+static int auth_of(const char *variable, struct pc_secret **ret)
+{
+    const char *text = getenv(variable);
+    return text == NULL ? 0 : pc_secret_from_line(variable, (const unsigned char *)text, strlen(text), ret);
+}
+
 static int with_tpm(int count, char **arguments)
 {
+    pc_autosecret *owner = NULL, *srk = NULL;
+    int result = auth_of("DRIVER_OWNER_AUTH", &owner);
+    if (result == 0)
+        result = auth_of("DRIVER_SRK_AUTH", &srk);
+    if (result < 0)
+        return result;
     const char *simulator = getenv("DRIVER_SIMULATOR"), *timeout = getenv("DRIVER_TIMEOUT");
     const struct tpm_place place = {
         .tcti = getenv("DRIVER_TCTI"),
         .allow_simulator = simulator == NULL || strcmp(simulator, "no") != 0,
         .timeout_ms = timeout ? atoi(timeout) : 0,
+        .owner_auth = owner,
+        .srk_auth = srk,
+        .thorough = getenv("DRIVER_THOROUGH") != NULL,
     };
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
         if (strcmp(operations[i].name, arguments[0]) != 0 || operations[i].operands != count - 1)
             continue;
         PC_CLEANUP(tpm_close_ref) struct tpm *tpm = NULL;
-        int result = tpm_open(&place, &tpm);
+        result = tpm_open(&place, &tpm);
         return result < 0 ? result : operations[i].run(tpm, arguments + 1);
     }
     return pc_fail(PC_EUSAGE, "no such operation: %s", arguments[0]);
