@@ -104,15 +104,29 @@ static struct pki_verifier *verifier_of(X509 *const anchors[], X509_CRL *const c
     return verifier;
 }
 
+/* Where libcrypto counts time in 32 bits (the PLC's side alone runs there), no verdict is given at all. */
+static bool no_verdict(int rc)
+{
+    if (sizeof(long) < sizeof(int64_t))
+        assert_int_equal(rc, PC_EFAIL);
+    return sizeof(long) < sizeof(int64_t);
+}
+
 static void accepted(const struct pki_verifier *verifier, X509 *leaf, int64_t at)
 {
-    if (pki_verifier_judge(verifier, leaf, at))
+    int rc = pki_verifier_judge(verifier, leaf, at);
+
+    if (!no_verdict(rc) && rc)
         fail_msg("%s", pc_error_text());
 }
 
 static void refused(const struct pki_verifier *verifier, X509 *leaf, int64_t at, const char *name)
 {
-    assert_int_equal(pki_verifier_judge(verifier, leaf, at), PC_EREFUSED);
+    int rc = pki_verifier_judge(verifier, leaf, at);
+
+    if (no_verdict(rc))
+        return;
+    assert_int_equal(rc, PC_EREFUSED);
     assert_string_equal(pc_error_name(), name);
 }
 
