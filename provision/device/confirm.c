@@ -155,11 +155,9 @@ static int confirm(struct dev *dev, const char *proven, struct dev_confirm_repor
         return pc_fail_named(PC_EPENDING, "confirm-switched",
                              "generation %s was proven, but meanwhile %s is current: confirm again", proven,
                              installed.name);
-    report->already = installed.record.confirmed && installed.record.replaces[0] == '\0';
-    if (report->already)
-        return 0;
     r = proven[0] ? 0 : check_key(dev, &installed);
-    return r < 0 ? r : settle(dev, &installed, report);
+    report->already = installed.record.confirmed && installed.record.replaces[0] == '\0';
+    return r < 0 || report->already ? r : settle(dev, &installed, report);
 }
 
 int dev_confirm(struct dev *dev, const struct dev_broker *broker, struct dev_confirm_report *ret)

@@ -4,6 +4,7 @@
 
 #include "provision/device/check.h"
 #include "provision/device/installed.h"
+#include "provision/device/legacy.h"
 #include "provision/device/reload.h"
 #include "provision/device/tidy.h"
 #include "src/base/error.h"
@@ -16,14 +17,13 @@
 static int check_key(struct dev *dev, const struct dev_installed *previous)
 {
     EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
-    char path[DEV_PATH_MAX];
-    if (previous->record.legacy) {
-        dev_path(path, "%s/device.key", dev->settings.dir);
-        return pc_file_exists(path)
+    if (previous->record.legacy)
+        return dev_legacy_key(dev->settings.dir)
                    ? 0
-                   : pc_refuse("key-absent", "%s: is not there any more, and the old certificate needs it",
-                               path);
-    }
+                   : pc_refuse("key-absent",
+                               "%s/" DEV_LEGACY_KEY
+                               ": is not there any more, and the old certificate needs it",
+                               dev->settings.dir);
     int r = dev_key_open(dev, &previous->set.key, &key);
     if (r == 0)
         r = dev_check_signature(key, previous->leaf);

@@ -9,8 +9,8 @@
 #include "provision/device/check.h"
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
+#include "provision/device/legacy.h"
 #include "src/base/error.h"
-#include "src/base/file.h"
 #include "src/pki/chain.h"
 
 static const char *const state_names[] = {
@@ -161,17 +161,10 @@ static void probe(struct dev *dev, const struct tpm_key *key, struct dev_status 
     dev_end(dev);
 }
 
-static bool plain_key(const char *dir)
-{
-    char path[DEV_PATH_MAX];
-    dev_path(path, "%s/device.key", dir);
-    return pc_file_exists(path);
-}
-
 int dev_status(struct dev *dev, bool offline, struct dev_status *ret)
 {
     const char *dir = dev->settings.dir;
-    struct dev_status status = {.state = DEV_NONE, .key_name = "", .legacy = plain_key(dir)};
+    struct dev_status status = {.state = DEV_NONE, .key_name = "", .legacy = dev_legacy_key(dir)};
     dev_autoinstalled installed = {0};
     dev_autopending pending = {0};
     bool waiting = false;
