@@ -57,9 +57,9 @@ static int persist(struct dev *dev, struct tpm *tpm, struct dev_pending *pending
     }
 }
 
-static int make(struct dev *dev, struct tpm *tpm, struct dev_pending *pending)
+static int make(struct dev *dev, struct tpm *tpm, enum pki_key_type type, struct dev_pending *pending)
 {
-    int r = tpm_key_create(tpm, dev->settings.key, &pending->key);
+    int r = tpm_key_create(tpm, type, &pending->key);
     if (r < 0)
         return r;
     pending->present = true;
@@ -98,30 +98,62 @@ static int judge(struct tpm *tpm, const struct dev_pending *pending)
     return tpm_key_probe(tpm, pending->key);
 }
 
-static int start_afresh(struct dev *dev, struct dev_pending *pending)
+int dev_key_afresh(struct dev *dev)
 {
     pc_log(PC_LOG_WARNING, "the pending key is lost (%s): a new one is made", pc_error_text());
     struct dev_forget_report dropped = {0};
-    int r = dev_pending_drop(dev, &dropped);
-    if (r < 0)
-        return r;
-    dev_pending_clear(pending);
-    return 0;
+    return dev_pending_drop(dev, &dropped);
+}
+
+/* What stopped it is the kind of key, on this TPM: no other key of that kind would do better. */
+static bool kind_is_useless(int r)
+{
+    return dev_refused_as(r, "tpm-pss-salt") || dev_refused_as(r, "tpm-unsupported");
 }
 
 /* A key that cannot do what TLS needs is of no use to anybody; what a fault of the moment stopped is. */
 static int give_up(struct dev *dev, int r)
 {
     struct dev_forget_report dropped = {0};
-    if (r != PC_EREFUSED || strcmp(pc_error_name(), "tpm-pss-salt") != 0)
+    if (!kind_is_useless(r))
         return r;
+    const char *name = dev_refused_as(r, "tpm-pss-salt") ? "tpm-pss-salt" : "tpm-unsupported";
     char text[512];
     snprintf(text, sizeof text, "%s", pc_error_text());
     return dev_pending_drop(dev, &dropped) < 0 ? pc_fail_in("after a failed test")
-                                               : pc_refuse("tpm-pss-salt", "%s", text);
+                                               : pc_refuse(name, "%s", text);
 }
 
-int dev_key_ready(struct dev *dev, struct dev_pending *ret, bool *ret_made)
+/* A key up to READY, from whatever there is. */
+static int bring_up(struct dev *dev, struct tpm *tpm, enum pki_key_type type, struct dev_pending *pending,
+                    bool *made)
+{
+    int r = 0;
+    if (!pending->key) {
+        *made = true;
+        r = make(dev, tpm, type, pending);
+    }
+    if (r == 0 && pending->step < DEV_STEP_READY) {
+        *made = true;
+        r = finish(dev, tpm, pending);
+    }
+    return r < 0 ? give_up(dev, r) : 0;
+}
+
+/* The same, with the other kind of key where the user left the choice to us. */
+static int bring_up_either(struct dev *dev, struct tpm *tpm, struct dev_pending *pending, bool *made)
+{
+    int r = bring_up(dev, tpm, dev->settings.key, pending, made);
+    if (!kind_is_useless(r))
+        return r;
+    if (!dev->settings.key_auto)
+        return pc_fail_in("[device] key = %s is not for this TPM", pki_key_type_name(dev->settings.key));
+    pc_log(PC_LOG_NOTICE, "%s: the key is made as %s", pc_error_text(), pki_key_type_name(PKI_KEY_EC_P256));
+    dev_pending_clear(pending);
+    return bring_up(dev, tpm, PKI_KEY_EC_P256, pending, made);
+}
+
+int dev_key_ready(struct dev *dev, bool probe, struct dev_pending *ret, bool *ret_made)
 {
     dev_autopending pending = {0};
     struct tpm *tpm;
@@ -131,21 +163,17 @@ int dev_key_ready(struct dev *dev, struct dev_pending *ret, bool *ret_made)
         r = dev_pending_load(dev->settings.dir, &pending);
     if (r == 0)
         r = dev_tpm(dev, &tpm);
-    if (r == 0 && pending.present) {
+    if (r == 0 && pending.present && (probe || pending.step < DEV_STEP_READY || !pending.key)) {
         r = judge(tpm, &pending);
-        if (dev_refused_as(r, "key-absent") || dev_refused_as(r, "key-name"))
-            r = start_afresh(dev, &pending);
+        if (dev_key_gone(r)) {
+            r = dev_key_afresh(dev);
+            dev_pending_clear(&pending);
+        }
     }
-    if (r == 0 && !pending.key) {
-        made = true;
-        r = make(dev, tpm, &pending);
-    }
-    if (r == 0 && pending.step < DEV_STEP_READY) {
-        made = true;
-        r = finish(dev, tpm, &pending);
-    }
+    if (r == 0)
+        r = bring_up_either(dev, tpm, &pending, &made);
     if (r < 0)
-        return give_up(dev, r);
+        return r;
     *ret = pending;
     pending = (struct dev_pending){0};
     *ret_made = made;
@@ -174,7 +202,7 @@ int dev_keygen(struct dev *dev, struct dev_key_report *ret)
     dev_autopending pending = {0};
     struct dev_key_report report;
     bool made = false;
-    r = dev_key_ready(busy, &pending, &made);
+    r = dev_key_ready(busy, true, &pending, &made);
     if (r == 0)
         r = dev_key_describe(pending.key, &report);
     if (r < 0)

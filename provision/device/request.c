@@ -60,7 +60,8 @@ static int peek_plant(struct dev *dev, const char *plant)
 }
 
 /* The CSR with the pending key, under the lock. */
-static int request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+static int request_once(struct dev *dev, const char *plant, struct pc_bytes *ret_pem,
+                        struct dev_key_report *ret)
 {
     dev_autopending pending = {0};
     pc_autobytes file = {0}, pem = {0};
@@ -68,7 +69,7 @@ static int request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem,
     bool made = false;
     int r = peek_plant(dev, plant);
     if (r == 0)
-        r = dev_key_ready(dev, &pending, &made);
+        r = dev_key_ready(dev, false, &pending, &made);
     if (r == 0)
         r = dev_key_describe(pending.key, &report);
     if (r == 0)
@@ -84,6 +85,15 @@ static int request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem,
     *ret_pem = pem;
     pem = (struct pc_bytes){0};
     return 0;
+}
+
+static int request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    int r = request_once(dev, plant, ret_pem, ret);
+    if (!dev_key_gone(r))
+        return r;
+    r = dev_key_afresh(dev);
+    return r < 0 ? r : request_once(dev, plant, ret_pem, ret);
 }
 
 int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
