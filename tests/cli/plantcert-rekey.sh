@@ -53,6 +53,9 @@ tpm2_evictcontrol -T "$SWTPM_TCTI" -Q -C o -c foreign.ctx "$(for h in 0x81020000
 tpm2_flushcontext -T "$SWTPM_TCTI" -t
 expect 4 "no room at all" rekey --json
 json "is told" 'd["error"]["name"] == "tpm-full"'
-same "$(state) $(serial_of voke/device.crt)" "switched $(serial_of four.crt)" "and the set stands"
+same "$(serial_of voke/device.crt)" "$(serial_of four.crt)" "and the set stands"
+expect 4 "again" rekey --json
+check "given up" "$PLANTCERT" forget
+same "$(state)" switched "nothing is pending"
 check "nothing is left loaded" swtpm_is_clean
 finish

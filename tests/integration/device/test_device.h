@@ -26,6 +26,16 @@ void test_clock(void **state);
 void test_group(void **state);
 void test_reload(void **state);
 
+/* test_rotate.c */
+void test_rotate_nothing(void **state);
+void test_rotate_locked(void **state);
+void test_renew(void **state);
+void test_confirm(void **state);
+void test_rollback(void **state);
+void test_rollback_refusals(void **state);
+void test_rotate_room(void **state);
+void test_rollback_reload(void **state);
+
 /* test_faults.c */
 void test_cleared_tpm(void **state);
 void test_foreign_handle(void **state);
