@@ -56,7 +56,7 @@ check "gives the last one" cmp last.crl state/ca.crl
 
 if command -v systemd-analyze >/dev/null; then
     mkdir units
-    sed "s|^ExecStart=[^ ]*|ExecStart=$PLANTCA|" "$PC_BUILD/packaging/systemd/plantca-crl.service" >units/plantca-crl.service
+    sed "s|^ExecStart=[^ ]*|ExecStart=$PLANTCA|" "$PC_BUILD/packaging/plantca-crl.service" >units/plantca-crl.service
     cp "$PC_SOURCE/packaging/systemd/plantca-crl.timer" units/
     check "the systemd units are sound" systemd-analyze verify --man=no "$WORK/units/plantca-crl.service" "$WORK/units/plantca-crl.timer"
     same "$(cat "$WORK/err")" "" "and systemd has nothing to say of them"
