@@ -86,9 +86,10 @@ int dev_clock_raise(const char *dir, int64_t proven)
 int dev_clock_forget(const char *dir, unsigned *count)
 {
     char path[DEV_PATH_MAX];
+    int r = dev_folder_sweep_of(dir, DEV_CLOCK);
     dev_path(path, "%s/" DEV_CLOCK, dir);
-    if (!pc_file_exists(path))
-        return 0;
+    if (r < 0 || !pc_file_exists(path))
+        return r;
     if (unlink(path) != 0)
         return pc_fail_errno(PC_EFAIL, "%s", path);
     *count += 1;

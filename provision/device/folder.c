@@ -17,6 +17,7 @@
 #include "src/base/memory.h"
 
 static const char *const visible[] = {DEV_CA, DEV_CERTIFICATE, DEV_KEY};
+#define RANDOM_TEXT 16 /* digits by which base/file.c makes a temporary name */
 #define VISIBLE (sizeof visible / sizeof visible[0])
 
 void dev_path(char ret[DEV_PATH_MAX], const char *format, ...)
@@ -84,8 +85,18 @@ static void close_dir(DIR **dir)
         closedir(*dir);
 }
 
-/* All files in the folder, or only the temporary ones. */
-static int remove_files(const char *path, bool temporary, unsigned *count)
+/* Whether `found` is what a cut left of a durable write of `name` (base/file.c). */
+static bool is_left_of(const char *found, const char *name)
+{
+    size_t len = strlen(name);
+    if (found[0] != '.' || strncmp(found + 1, name, len) != 0 || found[1 + len] != '.')
+        return false;
+    const char *random = found + 1 + len + 1;
+    return strlen(random) == RANDOM_TEXT && strspn(random, "0123456789abcdef") == RANDOM_TEXT;
+}
+
+/* All files in the folder (`of` NULL), or only the temporary ones, of any file ("") or of one. */
+static int remove_files(const char *path, const char *of, unsigned *count)
 {
     pc_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
@@ -98,7 +109,7 @@ static int remove_files(const char *path, bool temporary, unsigned *count)
     while (errno = 0, (entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (temporary && entry->d_name[0] != '.')
+        if (of && !(*of ? is_left_of(entry->d_name, of) : entry->d_name[0] == '.'))
             continue;
         if (unlinkat(dirfd(dir), entry->d_name, 0) != 0)
             return pc_fail_errno(PC_EFAIL, "%s/%s", path, entry->d_name);
@@ -112,7 +123,7 @@ int dev_folder_remove(const char *path, unsigned *count)
 {
     if (!pc_file_exists(path))
         return 0;
-    int r = remove_files(path, false, count);
+    int r = remove_files(path, NULL, count);
     if (r < 0)
         return r;
     if (rmdir(path) != 0)
@@ -124,7 +135,12 @@ int dev_folder_remove(const char *path, unsigned *count)
 
 int dev_folder_sweep(const char *path)
 {
-    return pc_file_exists(path) ? remove_files(path, true, NULL) : 0;
+    return pc_file_exists(path) ? remove_files(path, "", NULL) : 0;
+}
+
+int dev_folder_sweep_of(const char *dir, const char *name)
+{
+    return pc_file_exists(dir) ? remove_files(dir, name, NULL) : 0;
 }
 
 int dev_folder_inner(const char *dir)

@@ -33,6 +33,8 @@ int dev_folder_remove(const char *path, unsigned *count);
 /* Removes the files in `path` whose names begin with '.': what a cut left of durable writes. Fine when the
  * folder is not there. */
 int dev_folder_sweep(const char *path);
+/* The same for what a cut left of writing `dir`/`name`, where others' files are, too. */
+int dev_folder_sweep_of(const char *dir, const char *name);
 
 /* That the folders we keep in `dir`, where they stand, are folders: through a link we would change what is
  * not ours. PC_EREFUSED "dir-legacy". */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "provision/device/clock.h"
 #include "provision/device/legacy.h"
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
@@ -132,16 +133,23 @@ int dev_generation_drop(struct dev *dev, const char *name, struct dev_forget_rep
 }
 
 /* What a cut left of durable writes: among it, perhaps, a wrapped key that has been persistent since. */
-static int sweep(const char *dir, const char *current)
+static int sweep(const char *dir)
 {
     char path[DEV_PATH_MAX];
+    int r = dev_folder_sweep_of(dir, DEV_CLOCK);
     dev_path(path, "%s/pending", dir);
-    int r = dev_folder_sweep(path);
+    if (r == 0)
+        r = dev_folder_sweep(path);
     if (r == 0 && rmdir(path) == 0) /* only when nothing is in it */
         r = pc_dir_sync(dir);
-    if (r < 0 || !*current)
-        return r;
-    dev_path(path, "%s/generations/%s", dir, current);
+    return r;
+}
+
+/* Of a generation that stays: its record may have been rewritten. */
+static int sweep_generation(const char *dir, const char *name)
+{
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/generations/%s", dir, name);
     return dev_folder_sweep(path);
 }
 
@@ -170,7 +178,7 @@ int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
     char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
     int r = dev_generation_kept(dir, current, previous);
     if (r == 0)
-        r = sweep(dir, current);
+        r = sweep(dir);
     if (r < 0 || current[0] == '\0')
         return r;
     r = settle_pending(dev, current);
@@ -180,9 +188,10 @@ int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
     size_t count;
     r = dev_generation_list(dir, &names, &count);
     for (size_t i = 0; r == 0 && i < count; i++)
-        if (strcmp(names[i], current) != 0 && strcmp(names[i], previous) != 0 &&
-            !dev_legacy_whole(dir, names[i]))
-            r = dev_generation_drop(dev, names[i], dropped);
+        r = strcmp(names[i], current) == 0 || strcmp(names[i], previous) == 0 ||
+                    dev_legacy_whole(dir, names[i])
+                ? sweep_generation(dir, names[i])
+                : dev_generation_drop(dev, names[i], dropped);
     return r;
 }
 
