@@ -1,8 +1,9 @@
 /* Runs a program and kills it, or fails it, at the Nth system call of a given set, counted over all of its
  * threads together (strace counts each call of each thread for itself, so that a number names no one point):
- *   intercept none|kill|ERROR FIRST[+] CALL[,CALL…] LOG COMMAND [ARGUMENT…]
+ *   intercept none|kill|show|ERROR FIRST[+] CALL[,CALL…] LOG COMMAND [ARGUMENT…]
  * ERROR is EIO, ENOSPC, EROFS or EDQUOT; FIRST+ means every call from there on. Each call met gives a line
- * "NAME PATH" in LOG. The exit code is the program's, 128 + N where signal N ended it.
+ * "NAME PATH" in LOG. `show` runs $INTERCEPT_SHOW with the call's number, while the program waits before its
+ * call. The exit code is the program's, 128 + N where signal N ended it.
  * Only the program's own calls count, not those of commands that it starts, nor an open with O_CREAT or a
  * mkdir of what is there already. */
 #include <errno.h>
@@ -221,10 +222,29 @@ static bool changes_nothing(const struct seccomp_notif *met, const struct call *
 }
 
 struct plan {
-    bool kill;
+    bool kill, show;
     int error;
     unsigned long first, last;
 };
+
+/* Lets a command look at what is there before call `number`. */
+static void show(unsigned long number)
+{
+    const char *command = getenv("INTERCEPT_SHOW");
+    char text[24];
+    int status;
+    snprintf(text, sizeof text, "%lu", number);
+    fflush(NULL);
+    pid_t child = command ? fork() : -1;
+    if (child == 0) {
+        execlp(command, command, text, (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+        fputs("intercept: $INTERCEPT_SHOW failed\n", stderr);
+        exit(125);
+    }
+}
 
 /* Until the program is gone. */
 static void supervise(int listener, pid_t program, const struct plan *plan, FILE *log)
@@ -248,9 +268,12 @@ static void supervise(int listener, pid_t program, const struct plan *plan, FILE
             fflush(log);
             count++;
         }
-        if (own && count >= plan->first && count <= plan->last && plan->kill)
+        own = own && count >= plan->first && count <= plan->last;
+        if (own && plan->show)
+            show(count);
+        if (own && plan->kill)
             kill(program, SIGKILL);
-        else if (own && count >= plan->first && count <= plan->last && plan->error) {
+        else if (own && plan->error) {
             answer.flags = 0;
             answer.error = -plan->error;
         }
@@ -261,12 +284,14 @@ static void supervise(int listener, pid_t program, const struct plan *plan, FILE
 static struct plan read_plan(const char *act, const char *number)
 {
     char *end;
-    struct plan plan = {.kill = strcmp(act, "kill") == 0, .first = strtoul(number, &end, 10)};
+    struct plan plan = {.kill = strcmp(act, "kill") == 0,
+                        .show = strcmp(act, "show") == 0,
+                        .first = strtoul(number, &end, 10)};
     plan.last = *end == '+' ? -1UL : plan.first;
     for (size_t i = 0; i < LENGTH(errors); i++)
         if (strcmp(act, errors[i].name) == 0)
             plan.error = errors[i].number;
-    if (!plan.kill && !plan.error && strcmp(act, "none") != 0) {
+    if (!plan.kill && !plan.show && !plan.error && strcmp(act, "none") != 0) {
         fprintf(stderr, "intercept: what is %s?\n", act);
         exit(125);
     }

@@ -1,0 +1,334 @@
+"""The power goes while plantcert works, at each point of each command: power.py MODE STORE STEP SHARD SHARDS [SCENARIO…]
+  files     the program is killed before every system call that changes a file or sends something
+  tpm       at every TPM command: the program is killed; the TPM, too, without TPM2_Shutdown; the TPM alone, while it is at it
+  disk      the folder is on an ext4 of its own, whose image is copied before every system call, together with the TPM's state, and mounted
+            again: what was not fsynced is lost
+Afterwards the old set or the new one lets a client connect; the same command, run again, brings the job to its end; and then nothing is
+left in the TPM, nor on the disk, but what an undisturbed run leaves. One point of STEP is tried, and of these one of SHARDS."""
+import hashlib
+import os
+import shutil
+import signal
+import sys
+import zlib
+
+from power_plc import HANDLES, PERSISTENT, PLANTCERT, SESSIONS, TRANSIENT, Plc, Tap, must
+
+MODE, STORE = sys.argv[1:3]
+STEP, SHARD, SHARDS = (int(word) for word in sys.argv[3:6])
+WORK, INTERCEPT = os.environ["WORK"], os.environ["INTERCEPT"]
+FILE_CALLS = ("open,creat,rename,unlink,mkdir,rmdir,link,symlink,chmod,chown,openat,write,writev,pwrite64,pwritev,sendfile,copy_file_range,"
+              "fallocate,ftruncate,truncate,fsync,fdatasync,syncfs,sync_file_range,renameat,renameat2,unlinkat,mkdirat,linkat,symlinkat,"
+              "fchmod,fchmodat,fchown,fchownat,utimensat,connect,sendto")
+if os.uname().machine != "x86_64":
+    FILE_CALLS = FILE_CALLS.split(",chown,")[1]
+
+# What the scenarios start from: NAME: (start before it, steps). A step is plantcert's arguments, or one of the words of `step`.
+STARTS = {
+    "empty": (None, []),
+    "requested": ("empty", ["request -o out/a.csr", "SIGN out/a.csr in/a.crt"]),
+    "installed": ("requested", ["install --ca in/ca.crt in/a.crt"]),
+    "renewed": ("installed", ["SIGN out/a.csr in/b.crt"]),
+    "rekeyed": ("installed", ["request -o out/b.csr", "SIGN out/b.csr in/b.crt"]),
+    "switched": ("rekeyed", ["install in/b.crt"]),
+    "switched, pending": ("switched", ["keygen"]),
+    "rolled back": ("switched", ["rollback"]),
+    "confirmed": ("switched", ["confirm"]),
+    "legacy": ("empty", ["PLAIN", "request -o out/a.csr", "SIGN out/a.csr in/a.crt"]),
+    "legacy, switched": ("legacy", ["install --ca in/ca.crt in/a.crt"]),
+    "legacy, confirmed": ("legacy, switched", ["confirm"]),
+    "lost": ("installed", ["LOSE"]),
+    "cleared": ("installed", ["CLEAR"]),
+}
+
+# SCENARIO: (start, what is typed, what may be said when it is run again and all is done already).
+SCENARIOS = {
+    "keygen": ("empty", "keygen", ""),
+    "request": ("empty", "request -o out/x.csr", ""),
+    "first install": ("requested", "install --ca in/ca.crt in/a.crt", ""),
+    "renew": ("installed", "renew -o out/x.csr", ""),
+    "rekey": ("installed", "rekey -o out/x.csr", ""),
+    "install, same key": ("renewed", "install in/b.crt", ""),
+    "install, new key": ("rekeyed", "install in/b.crt", ""),
+    "third key": ("switched", "keygen", ""),
+    "confirm": ("switched", "confirm", ""),
+    "rollback": ("switched", "rollback", ""),
+    "install, forward again": ("rolled back", "install in/b.crt", ""),
+    "forget": ("rekeyed", "forget", "key-in-use"),
+    "forget --force": ("switched, pending", "forget --force", ""),
+    "takeover": ("legacy", "install --ca in/ca.crt in/a.crt", ""),
+    "confirm, legacy": ("legacy, switched", "confirm", ""),
+    "rollback, legacy": ("legacy, switched", "rollback", ""),
+    "forget --legacy": ("legacy, confirmed", "forget --legacy", ""),
+    "adopt": ("lost", "keygen --adopt 0x81020000 in/a.crt", ""),
+    "check": ("switched", "check", ""),
+    "request, cleared TPM": ("cleared", "request -o out/x.csr", ""),
+}
+
+# The TPM has lost the key of the set that stands.
+KEYLESS = ("request, cleared TPM",)
+
+# A wrapped key is lost with its file.
+HANDLE_ONLY = ("adopt",)
+
+tap = Tap()
+reference = {}
+
+
+def step(plc, words):
+    """One step of a start."""
+    first, *rest = words.split()
+    if first == "SIGN":
+        # The first one is older: the second raises the floor of the clock.
+        plc.sign(f"{plc.run}/{rest[0]}", f"{plc.run}/{rest[1]}", 1 if rest[1] == "in/a.crt" else 0)
+    elif first == "PLAIN":
+        plc.plain_files()
+    elif first == "LOSE":
+        shutil.rmtree(plc.voke)
+    elif first == "CLEAR":
+        must("tpm2_clear", "-T", plc.tpm.tcti, "-c", "p")
+    else:
+        done = plc.plantcert(words.split())
+        if done.returncode != 0:
+            raise RuntimeError(f"plantcert {words}: exit {done.returncode}: {done.stderr}")
+
+
+def known(plc, name):
+    begin, typed, _ = SCENARIOS[name]
+    steps = [typed]
+    while begin:
+        begin, more = STARTS[begin]
+        steps += [words for words in more if words.split()[0].islower()]
+    for words in steps:
+        verb, *rest = words.split()
+        told = plc.plantcert([verb, "--help"])
+        if told.returncode != 0 or any(option.startswith("--") and option not in told.stdout for option in rest):
+            print(f"# {name}: no {words} yet")
+            return False
+    return True
+
+
+def start(plc, name):
+    """Puts the PLC at a start, which is made when it is first needed."""
+    if not os.path.isdir(f"{WORK}/starts/{name}"):
+        before, steps = STARTS[name]
+        if before:
+            start(plc, before)
+        else:
+            plc.tpm.start()
+        for words in steps:
+            step(plc, words)
+        plc.keep(name)
+    plc.put_back(name)
+
+
+class Outcome:
+    """What there is when a command has come to its end."""
+
+    def __init__(self, plc):
+        persistent = plc.tpm.handles(PERSISTENT)
+        self.own = sum(handle in HANDLES for handle in persistent)
+        self.foreign = [handle for handle in persistent if handle not in HANDLES]
+        self.loaded = plc.tpm.handles(TRANSIENT) + plc.tpm.handles(SESSIONS)
+        self.files, self.temporary = plc.files()
+        self.set = plc.standing()
+        self.state = plc.state()
+        self.told = os.path.exists(f"{plc.run}/told")
+        self.out = sorted(name for name in os.listdir(f"{plc.run}/out") if os.path.getsize(f"{plc.run}/out/{name}"))
+
+    def differences(self, wanted):
+        for name, value in vars(wanted).items():
+            if name == "files":
+                yield from (f"not as undisturbed: {line!r}" for line in sorted(self.files ^ value))
+            elif getattr(self, name) != value:
+                yield f"{name}: {getattr(self, name)!r}, not {value!r}"
+        if self.loaded:
+            yield f"left in the TPM: {[hex(handle) for handle in self.loaded]}"
+        if self.temporary:
+            yield f"temporary files: {self.temporary}"
+
+
+def whether(plc, key, when=""):
+    complaint = plc.connect(key)
+    if complaint:
+        yield when + complaint
+
+
+def judge(plc, name, whole=False):
+    """After a cut of scenario `name`, with the power back. `whole`: the command had said that it was done."""
+    before, wanted = reference[name]
+    _, typed, already = SCENARIOS[name]
+    if whole:
+        yield from Outcome(plc).differences(wanted)
+    found = plc.standing()
+    if found not in (before.set, wanted.set) and not (found == "partial" and not wanted.set):
+        yield f"the set that stands is {found}, which is neither {before.set} nor {wanted.set}"
+    elif isinstance(found, tuple) and name not in KEYLESS:
+        yield from whether(plc, found[0])
+    again = plc.plantcert([*typed.split(), "--json"])
+    if again.returncode != 0 and not (already and f'"{already}"' in again.stdout):
+        yield f"again: exit {again.returncode}: {again.stderr.strip()}"
+    outcome = Outcome(plc)
+    yield from outcome.differences(wanted)
+    if isinstance(outcome.set, tuple) and outcome.set != found and name not in KEYLESS:
+        yield from whether(plc, outcome.set[0], "afterwards: ")
+
+
+def judged(plc, name, whole=False):
+    """The same, for whatever there is: bytes that nobody expects may end a judgement, too."""
+    try:
+        return [*judge(plc, name, whole)]
+    except (OSError, ValueError, RuntimeError) as fault:
+        return [repr(fault)]
+
+
+def undisturbed(plc, name):
+    """Runs the command as a whole; keeps how it ends."""
+    begin, typed, _ = SCENARIOS[name]
+    start(plc, begin)
+    before = Outcome(plc)
+    done = plc.plantcert(typed.split(), rules="")
+    if done.returncode != 0:
+        raise RuntimeError(f"{typed}: exit {done.returncode}: {done.stderr}")
+    sent = plc.commands()
+    wanted = Outcome(plc)
+    reference[name] = before, wanted
+    return sent, [*wanted.differences(wanted)]
+
+
+def mine(name, at):
+    """Whether this point is tried, and by this shard. Each scenario begins somewhere else."""
+    at += zlib.crc32(name.encode())
+    return at % STEP == 0 and at // STEP % SHARDS == SHARD
+
+
+def intercepted(plc, act, at, name):
+    prefix = (INTERCEPT, act, at, FILE_CALLS, f"{WORK}/calls")
+    return plc.plantcert(SCENARIOS[name][1].split(), prefix=prefix)
+
+
+def calls():
+    with open(f"{WORK}/calls", encoding="utf-8") as log:
+        return log.read().splitlines()
+
+
+# --- the modes: each yields (what is cut, complaints) for each of its points, None for complaints that were not tried ---
+
+
+def cut_files(plc, name, sent):
+    start(plc, SCENARIOS[name][0])
+    intercepted(plc, "none", "0", name)
+    for at, call in enumerate(calls(), 1):
+        if not mine(name, at):
+            yield None
+            continue
+        start(plc, SCENARIOS[name][0])
+        done = intercepted(plc, "kill", str(at), name)
+        complaints = [f"exit {done.returncode}: {done.stderr}"] if done.returncode != 137 else []
+        yield f"before call {at}, {call}", complaints + judged(plc, name)
+
+
+# What ends at a command: by the recorder's rule of this name.
+ACTS = {"kill": "the program", "cut": "program and TPM", "reset": "the TPM"}
+
+
+def cut_tpm(plc, name, sent):
+    for act, what in ACTS.items():
+        for at, code in enumerate(sent, 1):
+            if not mine(name + act, at):
+                yield None
+                continue
+            start(plc, SCENARIOS[name][0])
+            done = plc.plantcert(SCENARIOS[name][1].split(), rules=f",{act}=0@{at}={plc.tpm.process.pid}")
+            expected = (0, 4) if act == "reset" else (-signal.SIGKILL,)
+            complaints = [] if done.returncode in expected else [f"exit {done.returncode}: {done.stderr}"]
+            if act != "kill":
+                plc.tpm.kill()
+                plc.tpm.start()
+            yield f"{what} at command {at}, {code}", complaints + judged(plc, name)
+
+
+def mount(image, where):
+    must("mount", "-o", "loop,commit=300,noauto_da_alloc", image, where)
+
+
+def unmount(where):
+    must("umount", where)
+
+
+def cut_disk(plc, name, sent):
+    image, shots = f"{WORK}/image", f"{WORK}/shots"
+    begin = SCENARIOS[name][0]
+    start(plc, begin)
+    shutil.rmtree(plc.run)
+    os.mkdir(plc.run)
+    shutil.rmtree(shots, ignore_errors=True)
+    os.mkdir(shots)
+    if os.path.exists(image):
+        os.remove(image)
+    os.close(os.open(image, os.O_CREAT | os.O_WRONLY))
+    os.truncate(image, 8 << 20)
+    must("mkfs.ext4", "-q", "-F", "-b", "1024", "-J", "size=1", "-O", "^resize_inode", image)
+    mount(image, plc.run)
+    must("cp", "-a", f"{WORK}/starts/{begin}/run/.", plc.run)
+    unmount(plc.run)
+    mount(image, plc.run)
+    plc.environment["INTERCEPT_SHOW"] = f"{WORK}/shoot"
+    done = intercepted(plc, "show", "1+", name)
+    must(f"{WORK}/shoot", "end")
+    unmount(plc.run)
+    if done.returncode != 0:
+        yield "undisturbed", [f"exit {done.returncode}: {done.stderr}"]
+    seen = set()
+    told = calls()
+    for at, call in [*enumerate(told, 1), ("end", "the end")]:
+        digest = hashlib.sha256()
+        for part in ("image", "tpm/tpm2-00.permall"):
+            with open(f"{shots}/{at}/{part}", "rb") as file:
+                digest.update(file.read())
+        # Most calls leave disk and TPM as they were.
+        if digest.digest() in seen and at != "end":
+            continue
+        seen.add(digest.digest())
+        if at != "end" and not mine(name, len(seen)):
+            yield None
+            continue
+        plc.put_back_tpm(f"{shots}/{at}/tpm")
+        mount(f"{shots}/{at}/image", plc.run)
+        complaints = judged(plc, name, at == "end")
+        unmount(plc.run)
+        yield f"before call {at}, {call}", complaints
+    shutil.rmtree(shots)
+
+
+MODES = {"files": cut_files, "tpm": cut_tpm, "disk": cut_disk}
+
+
+def sweep(plc, name):
+    sent, complaints = undisturbed(plc, name)
+    tried, known = 0, 0
+    for point in MODES[MODE](plc, name, sent):
+        known += 1
+        if point is None:
+            continue
+        tried += 1
+        complaints += [f"{point[0]}: {complaint}" for complaint in point[1]]
+    tap.say(not complaints, f"{name} ({STORE}): finished after {tried} of {known} cuts, {MODE}", complaints)
+    return tried
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if MODE == "disk":
+        with open(f"{WORK}/shoot", "w", encoding="ascii") as script:
+            script.write(f"#!/bin/sh\nset -e\nmkdir {WORK}/shots/$1\ncp --sparse=always {WORK}/image {WORK}/shots/$1/image\n"
+                         f"cp -r {WORK}/tpm {WORK}/shots/$1/tpm\n")
+        os.chmod(f"{WORK}/shoot", 0o755)
+    plc = Plc(WORK, STORE, int(os.environ["PORT"]), MODE != "disk")  # telling clients writes on the disk, and so hides what was not
+    names = sys.argv[6:] or [name for name in SCENARIOS if STORE == "handle" or name not in HANDLE_ONLY]
+    points = sum(sweep(plc, name) for name in names if known(plc, name))
+    print(f"# {points} cut points")
+    return tap.finish()
+
+
+sys.exit(main())
