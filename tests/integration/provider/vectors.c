@@ -187,7 +187,7 @@ static int verify_vector(EVP_PKEY *own, const struct vector *v, int salt, const 
 
 static void judge_vector(EVP_PKEY *software, EVP_PKEY *own, const struct vector *v)
 {
-    const unsigned char digest[EVP_MAX_MD_SIZE] = {0x5a};
+    const unsigned char digest[EVP_MAX_MD_SIZE + 1] = {0x5a};
     size_t digest_len = (size_t)EVP_MD_get_size(EVP_get_digestbyname(v->md)), len = 512;
     unsigned char signature[512];
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, software, NULL);
