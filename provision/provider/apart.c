@@ -15,6 +15,7 @@
 
 #include "src/base/error.h"
 #include "src/base/secret.h"
+#include "src/base/secret.h"
 
 #define STACK (512 * 1024) /* a process with locked memory pays for the whole of it */
 
@@ -44,15 +45,30 @@ static void part(const struct prov_context *context)
         silence();
 }
 
+/* Only a wrapped key needs the SRK; its auth value is not kept in the memory of somebody else's program. */
+static int find_srk_auth(const struct prov_job *job, struct pc_secret **ret)
+{
+    const char *path = job->context->srk_auth_file;
+
+    if (path == NULL || tpm_key_handle(job->key) != 0)
+        return 0;
+    return pc_secret_from_file("SRK's auth value", path, ret);
+}
+
 static void *run(void *argument)
 {
     struct prov_job *job = argument;
     PC_CLEANUP(tpm_close_ref) struct tpm *tpm = NULL;
-    const struct tpm_place place = prov_place(job->context);
+    struct tpm_place place = prov_place(job->context);
+    pc_autosecret *srk_auth = NULL;
     int r;
 
     part(job->context);
-    r = tpm_open(&place, &tpm);
+    r = find_srk_auth(job, &srk_auth);
+    if (srk_auth != NULL)
+        place.srk_auth = srk_auth;
+    if (r == 0)
+        r = tpm_open(&place, &tpm);
     if (r == 0)
         r = tpm_key_sign(tpm, job->key, job->scheme, job->md, job->digest, job->digest_len, job->signature,
                          &job->len);
