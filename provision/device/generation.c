@@ -14,6 +14,7 @@
 #include "src/base/config.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 
 #define FOLDER "generations"
 #define SECTION "generation"
@@ -66,7 +67,9 @@ static int load_file(const char *dir, const char *name, const char *file, bool o
 {
     char path[DEV_PATH_MAX];
     dev_path(path, "%s/" FOLDER "/%s/%s", dir, name, file);
-    return optional && !pc_file_exists(path) ? 0 : pc_file_read(path, DEV_FILE_MAX, ret);
+    if (pc_file_exists(path))
+        return pc_file_read(path, DEV_FILE_MAX, ret);
+    return optional ? 0 : pc_refuse("state-damaged", "%s: is missing", path);
 }
 
 static bool is_closed(const char *dir, const char *name)
@@ -191,6 +194,48 @@ bool dev_generation_readable(const char *dir, const char *name, const struct dev
     dev_path(path, "%s/" FOLDER "/%s/" DEV_KEY, dir, name);
     return stat(path, &status) == 0 && (status.st_mode & 0777) == key_mode(readers) &&
            (!readers->group || status.st_gid == readers->gid);
+}
+
+/* `group` NULL: whatever it is. */
+static int restore(const char *path, int kind, mode_t mode, const gid_t *group)
+{
+    struct stat status;
+    pc_autoclose int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | kind);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : pc_fail_errno(PC_EFAIL, "%s", path);
+    if (fstat(fd, &status) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    bool regrouped = group && status.st_gid != *group;
+    if (!regrouped && (status.st_mode & 0777) == mode)
+        return 0;
+    /* Ownership first: a mode that is wider than 0600 must not be there for the wrong group. */
+    if ((regrouped && fchown(fd, (uid_t)-1, *group) != 0) || fchmod(fd, mode) != 0 || fsync(fd) != 0)
+        return pc_fail_errno(PC_EFAIL, "%s", path);
+    pc_log(PC_LOG_NOTICE, "%s: had mode %04o, set right to %04o", path, status.st_mode & 07777, mode);
+    return 0;
+}
+
+int dev_generation_restore(const char *dir, const char *name, const struct dev_readers *readers)
+{
+    const struct {
+        const char *file;
+        int kind;
+        mode_t mode;
+        const gid_t *group;
+    } parts[] = {
+        {"", O_DIRECTORY, 0755, NULL},
+        {"/" DEV_CA, 0, 0644, NULL},
+        {"/" DEV_CERTIFICATE, 0, 0644, NULL},
+        {"/" DEV_KEY, 0, key_mode(readers), readers->group ? &readers->gid : NULL},
+    };
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/" FOLDER, dir);
+    int r = restore(path, O_DIRECTORY, 0755, NULL);
+    for (size_t i = 0; r == 0 && i < sizeof parts / sizeof parts[0]; i++) {
+        dev_path(path, "%s/" FOLDER "/%s%s", dir, name, parts[i].file);
+        r = restore(path, parts[i].kind, parts[i].mode, parts[i].group);
+    }
+    return r;
 }
 
 static int write_set(const char *folder, const struct dev_set *set, const struct dev_readers *readers)

@@ -50,6 +50,9 @@ struct dev_readers {
 };
 /* Whether a generation's device.tpm is readable by exactly these. */
 bool dev_generation_readable(const char *dir, const char *name, const struct dev_readers *readers);
+/* Gives a generation the modes and the group that it was written with, where something has changed them.
+ * Notices what was set right. */
+int dev_generation_restore(const char *dir, const char *name, const struct dev_readers *readers);
 /* Writes a whole new generation, durably, beside the others; nothing that a client sees changes. What is
  * empty in the set is not written. */
 int dev_generation_write(const char *dir, const struct dev_set *set, const struct dev_record *record,

@@ -10,6 +10,7 @@
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
 #include "provision/device/legacy.h"
+#include "provision/device/status.h"
 #include "src/base/error.h"
 #include "src/pki/chain.h"
 
@@ -78,7 +79,7 @@ static enum dev_state state_of(const struct dev_status *status, bool pending, en
     return DEV_INSTALLED;
 }
 
-static const char *next_of(const struct dev_status *status)
+const char *dev_status_next(const struct dev_status *status)
 {
     bool lost = status->installed &&
                 (strcmp(status->key_name, "key-absent") == 0 || strcmp(status->key_name, "key-name") == 0);
@@ -183,7 +184,7 @@ int dev_status(struct dev *dev, bool offline, struct dev_status *ret)
     const struct tpm_key *key = installed.leaf ? installed.key : pending.key;
     if (key && !offline)
         probe(dev, key, &status);
-    status.next = next_of(&status);
+    status.next = dev_status_next(&status);
     *ret = status;
     return 0;
 }

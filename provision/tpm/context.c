@@ -117,6 +117,11 @@ static int open_link(const struct tpm_place *place, const struct tcti_kind *kind
     }
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int tpm_open(const struct tpm_place *place, struct tpm **ret)
 {
     const struct tcti_kind *kind = NULL;
@@ -140,7 +145,8 @@ int tpm_open(const struct tpm_place *place, struct tpm **ret)
     tpm->timeout_ms = place->timeout_ms > 0 ? place->timeout_ms : TIMEOUT_DEFAULT_MS;
     tpm->simulator = kind->simulator;
     tpm->raw = kind->raw && !managed;
-    int64_t deadline = tpm_link_now() + tpm->timeout_ms;
+    tpm->until = place->total_ms > 0 ? tpm_link_now() + place->total_ms : INT64_MAX;
+    int64_t deadline = earlier(tpm_link_now() + tpm->timeout_ms, tpm->until);
     if (kind->simulator)
         result = tpm_claim(place->tcti, deadline, &tpm->claim);
     if (result == 0)
@@ -167,5 +173,5 @@ void tpm_close(struct tpm *tpm)
 
 void tpm_begin(struct tpm *tpm, int extra_ms)
 {
-    tpm_link_until(tpm->link, tpm_link_now() + tpm->timeout_ms + extra_ms);
+    tpm_link_until(tpm->link, earlier(tpm_link_now() + tpm->timeout_ms + extra_ms, tpm->until));
 }

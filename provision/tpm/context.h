@@ -19,6 +19,7 @@ struct tpm_place {
     bool allow_simulator; /* swtpm:, mssim:, cmd: and modules by path are refused (PC_EUSAGE) unless true */
     int timeout_ms; /* for a TPM that is busy or silent, an operation in all; 0 means 30,000. Key generation
                        gets 180,000 more */
+    int total_ms;   /* ... and for all of them together, from tpm_open on; 0: no limit */
 };
 
 struct tpm; /* an open TPM */

@@ -35,6 +35,7 @@ struct tpm {
     ESYS_CONTEXT *esys;
     int claim; /* descriptor, or -1 */
     int timeout_ms;
+    int64_t until; /* CLOCK_MONOTONIC, milliseconds: no operation goes on past it */
     bool simulator;
     bool raw; /* no resource manager: what is left loaded stays so; and nobody else can use the TPM while it
                  is open here */

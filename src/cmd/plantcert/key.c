@@ -131,8 +131,11 @@ int plantcert_run_forget(struct cmd *cmd)
     plantcert_auto at = {0};
     int rc = plantcert_open(cmd, &at);
 
+    bool force = cmd_given(cmd, "force");
+
     if (rc == 0)
-        rc = dev_forget(at.dev, cmd_given(cmd, "force"), &report);
+        rc = cmd_given(cmd, "legacy") ? dev_forget_legacy(at.dev, force, &report)
+                                      : dev_forget(at.dev, force, &report);
     if (rc != 0)
         return rc;
     cmd_set(cmd, "{s:I,s:I}", "handles", (json_int_t)report.handles, "files", (json_int_t)report.files);

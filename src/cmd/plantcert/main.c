@@ -34,10 +34,13 @@ static const struct cmd_option renew_options[] = {
 
 static const struct cmd_option confirm_options[] = {PLANTCERT_MQTT, TPM_OPTIONS};
 
-static const struct cmd_option rollback_options[] = {
-    {"defer-reload", 0, NULL, "leave the reload command owed, for 'plantcert reload'", NULL, NULL},
-    TPM_OPTIONS,
-};
+/* Whatever switches takes this. */
+#define DEFER_RELOAD                                                                                         \
+    {                                                                                                        \
+        "defer-reload", 0, NULL, "leave the reload command owed, for 'plantcert reload'", NULL, NULL         \
+    }
+
+static const struct cmd_option rollback_options[] = {DEFER_RELOAD, TPM_OPTIONS};
 
 static const struct cmd_option request_options[] = {
     {"plant", 0, "UUID", "the plant to ask for, instead of [device] plant", NULL, NULL},
@@ -47,8 +50,12 @@ static const struct cmd_option request_options[] = {
 
 static const struct cmd_option install_options[] = {
     {"ca", 0, "FILE", "the trust anchor: needed at first, later the installed one holds", NULL, NULL},
+    {"crl", 0, "FILE", "refuse a certificate that this CRL of its issuer lists", NULL, NULL},
+    DEFER_RELOAD,
     TPM_OPTIONS,
 };
+
+static const struct cmd_option check_options[] = {DEFER_RELOAD, TPM_OPTIONS};
 
 static const struct cmd_option status_options[] = {
     {"offline", 0, NULL, "do not ask the TPM", NULL, NULL},
@@ -62,6 +69,7 @@ static const struct cmd_option config_options[] = {
 
 static const struct cmd_option forget_options[] = {
     {"force", 0, NULL, "the key in use and the installed certificate too", NULL, NULL},
+    {"legacy", 0, NULL, "destroy the device.key of a PLC that was taken over", NULL, NULL},
     TPM_OPTIONS,
 };
 
@@ -99,6 +107,13 @@ static const struct cmd_command commands[] = {
      .run = plantcert_run_rollback,
      .summary = "Go back to the set before",
      OPTIONS(rollback_options)},
+    {.name = "check",
+     .run = plantcert_run_check,
+     .summary = "Verify at boot what is installed, and finish what was cut off",
+     OPTIONS(check_options)},
+    {.name = "reload",
+     .run = plantcert_run_reload,
+     .summary = "Run the reload command if a switch still owes it"},
     {.name = "status",
      .run = plantcert_run_status,
      .summary = "Tell what is installed and until when",

@@ -19,6 +19,8 @@ int plantcert_run_keygen(struct cmd *cmd);
 int plantcert_run_request(struct cmd *cmd);
 int plantcert_run_install(struct cmd *cmd);
 int plantcert_run_status(struct cmd *cmd);
+int plantcert_run_check(struct cmd *cmd);
+int plantcert_run_reload(struct cmd *cmd);
 int plantcert_run_config(struct cmd *cmd);
 int plantcert_run_forget(struct cmd *cmd);
 int plantcert_run_renew(struct cmd *cmd);
@@ -39,6 +41,9 @@ void plantcert_close(struct plantcert *plantcert);
 /* The broker of --mqtt (an option that overrides [mqtt] broker: PLANTCERT_MQTT), else of [mqtt] broker;
  * `ret->host` is NULL when neither is given. The host's text is kept in `room`. PC_EUSAGE. */
 int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], struct dev_broker *ret);
+
+/* status.c: a status as JSON and as lines of a summary. */
+void plantcert_status_tell(struct cmd *cmd, const struct dev_status *status);
 
 /* key.c: one key as a JSON object (null when there is none) and as lines of a summary. */
 json_t *plantcert_key_json(const struct dev_key_report *key);

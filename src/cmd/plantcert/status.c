@@ -89,6 +89,12 @@ static void say_all(const struct cmd *cmd, const struct dev_status *status)
         cmd_field(cmd, "Next", "%s", status->next);
 }
 
+void plantcert_status_tell(struct cmd *cmd, const struct dev_status *status)
+{
+    set_json(cmd, status);
+    say_all(cmd, status);
+}
+
 int plantcert_run_status(struct cmd *cmd)
 {
     struct dev_status status = {0};
@@ -100,8 +106,7 @@ int plantcert_run_status(struct cmd *cmd)
         rc = dev_status(at.dev, cmd_given(cmd, "offline"), &status);
     if (rc != 0)
         return rc;
-    set_json(cmd, &status);
-    say_all(cmd, &status);
+    plantcert_status_tell(cmd, &status);
     pc_time_format(status.not_after, until);
     if (status.key_checked && status.key_error != 0)
         return pc_fail_named(status.key_error, status.key_name, "%s", status.key_text);
