@@ -85,6 +85,9 @@ const char *dev_status_next(const struct dev_status *status)
                 (strcmp(status->key_name, "key-absent") == 0 || strcmp(status->key_name, "key-name") == 0);
     if (lost && status->state != DEV_REKEY_PENDING)
         return "Start afresh: plantcert request, plantca sign --replace, plantcert install.";
+    bool plain = status->installed && !status->current.present && !status->key_closed;
+    if (plain && (status->due || status->expired) && status->state != DEV_REKEY_PENDING)
+        return "Have a key made in the TPM and certified: plantcert rekey, plantca sign, plantcert install.";
     if (status->state == DEV_CONFIRMED && status->legacy)
         return "Destroy the old device.key: plantcert forget --legacy.";
     return dev_state_advice(status->state);

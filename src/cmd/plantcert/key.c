@@ -71,10 +71,9 @@ int plantcert_run_keygen(struct cmd *cmd)
         return rc;
     cmd_set(cmd, "{s:b,s:o,s:s}", "made", key.made, "pending", plantcert_key_json(&key), "key_sha256",
             key.fingerprint);
-    cmd_say(cmd, "%s.\n",
-            !key.made     ? "A key is pending already"
-            : handle != 0 ? "The key is taken back and tested"
-                          : "The key is made and tested");
+    const char *done = handle != 0 ? "The key is taken back and tested" : "The key is made and tested";
+    const char *before = handle != 0 ? "The key is here already" : "A key is pending already";
+    cmd_say(cmd, "%s.\n", key.made ? done : before);
     plantcert_key_say(cmd, &key);
     return 0;
 }

@@ -51,8 +51,11 @@ static void say_certificate(const struct cmd *cmd, const struct dev_status *stat
     cmd_field(cmd, "Not before", "%s", from);
     cmd_field(cmd, "Expires", "%s", until);
     cmd_field(cmd, "Renew from", "%s", renew);
-    cmd_field(cmd, "Generation", "%s%s%s", status->generation,
-              status->previous[0] != '\0' ? ", before it " : "", status->previous);
+    cmd_field(cmd, "Generation", "%s%s%s%s", status->generation, status->confirmed ? ", confirmed" : "",
+              status->previous[0] == '\0' ? ""
+              : status->rolled_back       ? ", rolled back from "
+                                          : ", before it ",
+              status->previous);
 }
 
 /* Only where the machine's clock is not believed. */
