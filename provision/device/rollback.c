@@ -7,23 +7,18 @@
 #include "provision/device/legacy.h"
 #include "provision/device/reload.h"
 #include "provision/device/tidy.h"
+#include "provision/device/verify.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
-#include "src/pki/chain.h"
 #include "src/pki/openssl.h"
 
-/* The previous set's own key: one in the TPM signs, a file of before must still be there. */
+/* The previous set's own key signs; that of a file of before was found to be there. */
 static int check_key(struct dev *dev, const struct dev_installed *previous)
 {
     EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
     if (previous->record.legacy)
-        return dev_legacy_key(dev->settings.dir)
-                   ? 0
-                   : pc_refuse("key-absent",
-                               "%s/" DEV_LEGACY_KEY
-                               ": is not there any more, and the old certificate needs it",
-                               dev->settings.dir);
+        return 0;
     int r = dev_key_open(dev, &previous->set.key, &key);
     if (r == 0)
         r = dev_check_signature(key, previous->leaf);
@@ -33,47 +28,18 @@ static int check_key(struct dev *dev, const struct dev_installed *previous)
                            : r;
 }
 
-static int check_chain(const struct dev *dev, const struct dev_installed *current,
-                       const struct dev_installed *previous, const STACK_OF(X509) * chain,
-                       const STACK_OF(X509) * anchors)
-{
-    struct dev_clock clock;
-    int r = dev_clock_read(dev->settings.dir, dev_check_anchors_end(anchors), &clock);
-    if (r < 0)
-        return r;
-    if (!previous->record.legacy) {
-        const struct dev_expected expected[] = {
-            {.plant = current->cn, .source = "the plant of the installed certificate"},
-            {.plant = dev->settings.plant, .source = "the configured plant"},
-        };
-        return dev_check_chain(chain, anchors, expected, sizeof expected / sizeof expected[0], clock.at);
-    }
-    /* What another program made follows no profile of ours: it must still be what a broker takes. */
-    struct dev_leaf leaf;
-    r = dev_leaf_describe(previous->leaf, &leaf);
-    if (r < 0)
-        return r;
-    const struct pki_chain_rules rules = {
-        .anchors = anchors,
-        .at = clock.at > leaf.not_before ? clock.at : leaf.not_before,
-        .ignore_not_yet = true,
-        .purpose = X509_PURPOSE_SSL_CLIENT,
-    };
-    return pki_chain_verify(chain, &rules);
-}
-
 static int check_set(struct dev *dev, const struct dev_installed *current,
                      const struct dev_installed *previous)
 {
-    STACK_OF(X509) *chain = NULL, *anchors = NULL;
-    int r = pki_chain_parse(previous->set.certificate.data, previous->set.certificate.len, &chain);
+    struct dev_clock clock;
+    if (strcmp(current->cn, previous->cn) != 0)
+        return pc_refuse("install-cn",
+                         "generation %s is for %s, but the plant of the installed certificate is %s",
+                         previous->name, previous->cn, current->cn);
+    int r = dev_verify_clock(dev, previous, NULL, &clock);
     if (r == 0)
-        r = pki_chain_parse(previous->set.ca.data, previous->set.ca.len, &anchors);
-    if (r == 0)
-        r = check_chain(dev, current, previous, chain, anchors);
-    pki_chain_free(chain);
-    pki_chain_free(anchors);
-    return r < 0 ? pc_fail_in("generation %s", previous->name) : check_key(dev, previous);
+        r = dev_verify_set(dev, previous, clock.at);
+    return r < 0 ? r : check_key(dev, previous);
 }
 
 /* The old set's record first: whichever of the two is current then, the other one is kept. */
