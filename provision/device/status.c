@@ -43,8 +43,7 @@ static const char *const advice[] = {
         "Renew: plantcert renew (the same key) or rekey (a new one), plantca sign, plantcert install.",
     [DEV_EXPIRED] =
         "Renew: plantcert renew (the same key) or rekey (a new one), plantca sign, plantcert install.",
-    [DEV_REKEY_PENDING] = "Have the new key's request signed (plantca sign --replace), then install the "
-                          "certificate: plantcert install.",
+    [DEV_REKEY_PENDING] = "Have the new key certified: plantca sign --replace, then plantcert install.",
     [DEV_SWITCHED] =
         "Prove the new set (plantcert confirm --mqtt HOST:PORT), or go back: plantcert rollback.",
     [DEV_ROLLED_BACK] =
