@@ -54,6 +54,7 @@ for key in rsa:2048 ec:P-256; do
         said 'self-signature verify OK' "$key $store: its signature is right"
         openssl_sign ours "$UUID1" plc.csr plc.crt 30000
         check "$key $store: install" plc install --ca ours.crt plc.crt
+        check "$key $store: check" plc check
         check "$key $store: status" plc status --json
         json "$key $store: is installed, its key in the TPM" 'd["state"] in ("installed", "due") and d["key_check"]["code"] == 0'
         plc config --openssl | sed "s|^module *=.*|module = $PLANTCERT_MODULE|" >openssl.cnf
