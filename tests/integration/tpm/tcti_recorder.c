@@ -5,6 +5,8 @@
  *   /path/tcti_recorder.so:log=/tmp/log,fail=15d@1=921|swtpm:host=127.0.0.1,port=2321
  *
  *   log=FILE        appends a line a command, code and response code in hex: "0000015d 00000000"
+ *   times           ... and the microseconds from sending it to its answer: "0000015d 00000000 5123"
+ *   salt=FILE       RSAPSS signatures are made in software, with the longest salt, by the key in FILE
  *   fail=CC@N=RC    the N-th command with code CC is not sent, and answered with RC (hex)
  *   delay=CC@N=MS   ... is sent MS milliseconds late
  *   drop=CC@N       ... is sent, and its answer never comes
@@ -27,6 +29,8 @@
 #include <tss2/tss2_tctildr.h>
 #include <tss2/tss2_tpm2_types.h>
 
+#include "tests/integration/tpm/tcti_salt.h"
+
 #define RULES_MAX 16
 #define HEADER 10
 
@@ -41,8 +45,11 @@ struct rule {
 struct recorder {
     TSS2_TCTI_CONTEXT_COMMON_V2 common;
     TSS2_TCTI_CONTEXT *inner;
-    char *log;
-    bool resume;
+    char *log, *salt;
+    uint8_t salted[1024]; /* the answer that was made here */
+    size_t salted_len;
+    bool resume, times;
+    struct timespec sent;
     struct rule rules[RULES_MAX];
     size_t rule_count;
     uint32_t code;                /* of the command on its way */
@@ -59,7 +66,14 @@ static void record(const struct recorder *recorder, uint32_t rc)
     FILE *out = recorder->log ? fopen(recorder->log, "ae") : NULL;
     if (out == NULL)
         return;
-    fprintf(out, "%08x %08x\n", recorder->code, rc);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    fprintf(out, "%08x %08x", recorder->code, rc);
+    if (recorder->times)
+        fprintf(out, " %lld",
+                (long long)(now.tv_sec - recorder->sent.tv_sec) * 1000000 +
+                    (now.tv_nsec - recorder->sent.tv_nsec) / 1000);
+    fputc('\n', out);
     fclose(out);
 }
 
@@ -69,6 +83,7 @@ static TSS2_RC recorder_transmit(TSS2_TCTI_CONTEXT *context, size_t size, const 
     if (size < HEADER)
         return TSS2_TCTI_RC_BAD_VALUE;
     recorder->code = word(command + 6);
+    clock_gettime(CLOCK_MONOTONIC, &recorder->sent);
     memset(recorder->hit, 0, sizeof(recorder->hit));
     for (size_t i = 0; i < recorder->rule_count; i++) {
         struct rule *rule = &recorder->rules[i];
@@ -81,6 +96,11 @@ static TSS2_RC recorder_transmit(TSS2_TCTI_CONTEXT *context, size_t size, const 
     if (recorder->hit[ACT_DELAY] != NULL)
         usleep((useconds_t)recorder->hit[ACT_DELAY]->value * 1000);
     if (recorder->hit[ACT_FAIL] != NULL)
+        return TSS2_RC_SUCCESS;
+    recorder->salted_len = recorder->salt ? salt_answer(recorder->salt, command, size, recorder->salted,
+                                                        sizeof(recorder->salted))
+                                          : 0;
+    if (recorder->salted_len > 0)
         return TSS2_RC_SUCCESS;
     TSS2_RC rc = Tss2_Tcti_Transmit(recorder->inner, size, command);
     if (recorder->hit[ACT_RESET] != NULL)
@@ -101,11 +121,23 @@ static TSS2_RC answer(struct recorder *recorder, uint32_t rc, size_t *size, uint
     return TSS2_RC_SUCCESS;
 }
 
+static TSS2_RC answer_salted(struct recorder *recorder, size_t *size, uint8_t *response)
+{
+    if (*size < recorder->salted_len)
+        return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
+    memcpy(response, recorder->salted, recorder->salted_len);
+    *size = recorder->salted_len;
+    record(recorder, 0);
+    return TSS2_RC_SUCCESS;
+}
+
 static TSS2_RC recorder_receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *response, int32_t timeout)
 {
     struct recorder *recorder = (struct recorder *)context;
     if (recorder->hit[ACT_FAIL] != NULL)
         return answer(recorder, (uint32_t)recorder->hit[ACT_FAIL]->value, size, response);
+    if (recorder->salted_len > 0)
+        return answer_salted(recorder, size, response);
     TSS2_RC rc = Tss2_Tcti_Receive(recorder->inner, size, response, timeout);
     if (rc != TSS2_RC_SUCCESS || response == NULL || *size < HEADER)
         return rc;
@@ -126,7 +158,8 @@ static void recorder_finalize(TSS2_TCTI_CONTEXT *context)
     struct recorder *recorder = (struct recorder *)context;
     Tss2_TctiLdr_Finalize(&recorder->inner);
     free(recorder->log);
-    recorder->log = NULL;
+    free(recorder->salt);
+    recorder->log = recorder->salt = NULL;
 }
 
 static TSS2_RC recorder_cancel(TSS2_TCTI_CONTEXT *context)
@@ -176,6 +209,14 @@ static int add_option(struct recorder *recorder, const char *option)
         recorder->log = strdup(option + 4);
         return recorder->log != NULL ? 0 : -1;
     }
+    if (strncmp(option, "salt=", 5) == 0) {
+        recorder->salt = strdup(option + 5);
+        return recorder->salt != NULL ? 0 : -1;
+    }
+    if (strcmp(option, "times") == 0) {
+        recorder->times = true;
+        return 0;
+    }
     if (strcmp(option, "resume") == 0) {
         recorder->resume = true;
         return 0;
@@ -194,7 +235,7 @@ static void recount(struct recorder *recorder)
     FILE *log = recorder->resume && recorder->log ? fopen(recorder->log, "re") : NULL;
     if (log == NULL)
         return;
-    while (fscanf(log, "%x %x", &code, &rc) == 2) {
+    while (fscanf(log, "%x %x%*[^\n]", &code, &rc) == 2) {
         for (size_t i = 0; i < recorder->rule_count; i++) {
             if (recorder->rules[i].code == 0 || recorder->rules[i].code == code)
                 recorder->rules[i].seen++;
