@@ -10,9 +10,7 @@
 
 #include "provision/provider/provider.h"
 
-#define PROV_NAME "plantcert"
 #define PROV_PROPERTIES "provider=" PROV_NAME
-#define PROV_TCTI_DEFAULT "device:/dev/tpmrm0"
 
 /* The names that OpenSSL's own providers use, so that libssl recognises the keys. */
 #define PROV_NAMES_RSA "RSA:rsaEncryption:1.2.840.113549.1.1.1"

@@ -8,6 +8,9 @@
 
 #include "provision/tpm/key.h"
 
+#define PROV_NAME "plantcert"
+#define PROV_TCTI_DEFAULT "device:/dev/tpmrm0" /* where neither stanza nor environment names one */
+
 /* The entry of the module (provider-base(7)), under the name that OSSL_PROVIDER_add_builtin() needs too. */
 int prov_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
               void **provider_context);

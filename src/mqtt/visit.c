@@ -221,6 +221,7 @@ static void find_address(struct visit *visit)
         close(dialled);
         return;
     }
+    report->error = -dialled;
     report->late = dialled == -ETIMEDOUT;
     say(visit, strerror(-dialled));
 }
@@ -330,7 +331,8 @@ static void judge_end(struct visit *visit)
     } else if (visit->trusted && visit->failed) {
         report->stage = MQTT_STAGE_KEY;
     } else if (visit->trusted) {
-        report->stage = report->late && visit->shaken ? MQTT_STAGE_CONNACK : MQTT_STAGE_IDENTITY;
+        report->stage =
+            visit->shaken && report->alert == MQTT_NONE ? MQTT_STAGE_CONNACK : MQTT_STAGE_IDENTITY;
     }
     if (report->alert != MQTT_NONE)
         snprintf(report->text, sizeof report->text, "TLS alert %d: %s", report->alert,

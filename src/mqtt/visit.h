@@ -29,6 +29,7 @@ enum mqtt_stage {
 struct mqtt_report {
     enum mqtt_stage stage;
     bool late;        /* it ended because the time was up */
+    int error;        /* errno of MQTT_STAGE_TCP, else 0 */
     char address[64]; /* of those of the name the one that answered, "" before */
     bool heard;       /* the broker sent something ... */
     bool tls;         /* ... that is TLS */

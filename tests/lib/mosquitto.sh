@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # A real mosquitto on a free loopback port: mutual TLS, the certificate's CN as the user name, the pattern ACL of the platform.
 # Use after common.sh: mosquitto_start CA_FILE CERTIFICATE KEY [CRL_FILE [TLS_VERSION]]; sets MOSQUITTO_PORT, MOSQUITTO_PID, MOSQUITTO_LOG.
-# Certificates and keys are only read; the folder, the log and the port are this test's own. Three variables, if set: MOSQUITTO_ACL, a text
-# that stands before the patterns; MOSQUITTO_OPENSSL_CONF, the broker's own OpenSSL configuration; MOSQUITTO_ENV, an array of NAME=VALUE.
+# Certificates and keys are only read; the folder, the log and the port are this test's own. Four variables, if set: MOSQUITTO_ACL, a text
+# that stands before the patterns; MOSQUITTO_SETTINGS, lines that replace those of the same name; MOSQUITTO_OPENSSL_CONF, the broker's own OpenSSL configuration; MOSQUITTO_ENV, an array of NAME=VALUE.
 
 mosquitto_started() {
     grep -q 'mosquitto version .* running' "$MOSQUITTO_LOG" || ! kill -0 "$MOSQUITTO_PID" 2>/dev/null
 }
 
 mosquitto_start() {
-    local ca=$1 cert=$2 key=$3 crl=${4:-} version=${5:-} dir attempt
+    local ca=$1 cert=$2 key=$3 crl=${4:-} version=${5:-} dir attempt setting value
     command -v mosquitto >/dev/null || PATH=$PATH:/usr/sbin
     for attempt in 1 2 3; do
         MOSQUITTO_PORT=$(free_port)
@@ -38,6 +38,9 @@ mosquitto_start() {
             echo 'allow_anonymous false'
             echo "acl_file $dir/acl"
         } >"$dir/conf"
+        while read -r setting value; do
+            [ -z "$setting" ] || { sed -i "/^$setting /d" "$dir/conf" && echo "$setting $value" >>"$dir/conf"; }
+        done <<<"${MOSQUITTO_SETTINGS:-}"
         : >"$MOSQUITTO_LOG"
         # Not the configuration of the clients under test.
         OPENSSL_CONF=${MOSQUITTO_OPENSSL_CONF:-/etc/ssl/openssl.cnf} env ${MOSQUITTO_ENV[@]+"${MOSQUITTO_ENV[@]}"} mosquitto -c "$dir/conf" >"$dir/out" 2>&1 &

@@ -2,6 +2,8 @@
  * follow it. */
 #include <stdlib.h>
 
+#include <openssl/crypto.h>
+
 #include "src/cmd/plantcert/plantcert.h"
 
 #define OPTIONS(array) .options = (array), .option_count = CMD_LENGTH(array)
@@ -62,6 +64,13 @@ static const struct cmd_option status_options[] = {
     TPM_OPTIONS,
 };
 
+static const struct cmd_option doctor_options[] = {
+    PLANTCERT_MQTT,
+    {"publish", 0, NULL, "publish one message to cpi/UUID/status, to see what the ACL says", NULL, NULL},
+    {"openssl-conf", 0, "FILE", "the OpenSSL configuration that the MQTT client is given", NULL, NULL},
+    TPM_OPTIONS,
+};
+
 static const struct cmd_option config_options[] = {
     {"openssl", 0, NULL, "print the OpenSSL configuration that a service needs", NULL, NULL},
     TCTI,
@@ -118,6 +127,10 @@ static const struct cmd_command commands[] = {
      .run = plantcert_run_status,
      .summary = "Tell what is installed and until when",
      OPTIONS(status_options)},
+    {.name = "doctor",
+     .run = plantcert_run_doctor,
+     .summary = "Find out why this PLC does not connect, and say what to do",
+     OPTIONS(doctor_options)},
     {.name = "config",
      .run = plantcert_run_config,
      .summary = "Show the settings in effect and where each comes from",
@@ -150,5 +163,8 @@ int main(int argc, char **argv)
     /* tpm2-tss writes to stderr of its own accord; what fails is said by us, once. An operator may ask for
      * more by setting it. */
     setenv("TSS2_LOG", "all+NONE", 0);
+    /* The OpenSSL configuration of the MQTT client may be in our environment: what is wrong with it must not
+     * stop us, and our own provider needs none. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     return cmd_main(&program, argc, argv);
 }

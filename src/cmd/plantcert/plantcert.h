@@ -21,6 +21,7 @@ int plantcert_run_install(struct cmd *cmd);
 int plantcert_run_status(struct cmd *cmd);
 int plantcert_run_check(struct cmd *cmd);
 int plantcert_run_reload(struct cmd *cmd);
+int plantcert_run_doctor(struct cmd *cmd);
 int plantcert_run_config(struct cmd *cmd);
 int plantcert_run_forget(struct cmd *cmd);
 int plantcert_run_renew(struct cmd *cmd);

@@ -11,7 +11,7 @@
 #include "src/pki/name.h"
 
 #define KEY_AUTO "auto"
-#define BROKER_TIMEOUT 15 /* seconds; a TPM's signature among them */
+#define BROKER_TIMEOUT 10 /* seconds; a TPM's signature among them */
 
 static int check_key(const char *value)
 {
