@@ -140,7 +140,9 @@ int dev_folder_sweep(const char *path)
 
 int dev_folder_sweep_of(const char *dir, const char *name)
 {
-    return pc_file_exists(dir) ? remove_files(dir, name, NULL) : 0;
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/.", dir); /* the folder itself may be reached by a link */
+    return pc_file_exists(path) ? remove_files(path, name, NULL) : 0;
 }
 
 int dev_folder_inner(const char *dir)

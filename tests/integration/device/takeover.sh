@@ -203,7 +203,7 @@ for call in ${calls//,/ }; do
         "$PLANTCERT" install -q --ca both.crt new.crt >cut.err 2>&1 || fail "cut at $call $at: the next run" "$(cat cut.err)"
         [ "$(serial_of voke/device.crt)" = "$(serial_of new.crt)" ] || fail "cut at $call $at: is installed"
         [ "$(find voke -name '.?*' ! -name .lock)" = "" ] || fail "cut at $call $at: is tidy" "$(find voke)"
-        "$PLANTCERT" rollback -q 2>cut.err && publish device.key 2>>cut.err || fail "cut at $call $at: the way back" "$(cat cut.err)"
+        { "$PLANTCERT" rollback -q && publish device.key; } 2>cut.err || fail "cut at $call $at: the way back" "$(cat cut.err)"
     done
 done
 [ "$cuts" -ge 4 ]

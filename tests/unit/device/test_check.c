@@ -229,6 +229,113 @@ static void test_order(void **state)
     X509_free(twin);
 }
 
+/* The subject with a NUL in it, two of them, or in another alphabet: never the plant that it seems to be. */
+static void test_cn_tricks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int len;
+    } names[] = {
+        {FORGE_PLANT "\0.example", sizeof FORGE_PLANT + 8},
+        {FORGE_PLANT "\0", sizeof FORGE_PLANT},
+        {"\0" FORGE_PLANT, sizeof FORGE_PLANT},
+        {FORGE_PLANT " ", sizeof FORGE_PLANT},
+        {FORGE_PLANT "\n", sizeof FORGE_PLANT},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        X509 *leaf = forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW);
+        X509_NAME *name = X509_NAME_new();
+        assert_int_equal(X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+                                                    (const unsigned char *)names[i].text, names[i].len, -1,
+                                                    0),
+                         1);
+        assert_int_equal(X509_set_subject_name(leaf, name), 1);
+        X509_NAME_free(name);
+        assert_true(X509_sign(leaf, fixture.root_key, EVP_sha256()) > 0);
+        int r = check_at(leaf, NOW);
+        if (r != PC_EREFUSED ||
+            (strcmp(pc_error_name(), "name-cn") != 0 && strcmp(pc_error_name(), "install-cn") != 0))
+            fail_msg("name %zu: %d (%s: %s)", i, r, pc_error_name(), pc_error_text());
+    }
+}
+
+/* CA certificates in between, given by the chain: only a line that ends at a pinned anchor counts, whoever
+ * else signed some of it. */
+static void test_between(void **state)
+{
+    (void)state;
+    const struct dev_expected expected = {.plant = FORGE_PLANT, .source = "the configured plant"};
+    EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = forge_key();
+    static const char *const no_ca[] = {"basicConstraints=critical,CA:FALSE", "subjectKeyIdentifier=hash",
+                                        "authorityKeyIdentifier=keyid:always", NULL};
+    const struct {
+        const char *const *extensions;
+        X509 *issuer;
+        EVP_PKEY *issuer_key;
+        int64_t until;
+        const char *refusal; /* NULL: must pass; "": any */
+    } cases[] = {
+        {forge_root_extensions, fixture.root, fixture.root_key, YEAR, NULL},
+        {forge_root_extensions, fixture.other_root, fixture.key, YEAR, "chain-anchor"}, /* cross-signed */
+        {forge_root_extensions, fixture.root, fixture.key, YEAR, "chain-signature"},
+        {forge_root_extensions, fixture.root, fixture.root_key, -1, "chain-expired"},
+        {no_ca, fixture.root, fixture.root_key, YEAR, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct forge_plan plan = {
+            .subject = "/O=Test/CN=Issuing",
+            .extensions = cases[i].extensions,
+            .issuer = cases[i].issuer,
+            .issuer_key = cases[i].issuer_key,
+            .key = key,
+            .from = NOW - YEAR,
+            .until = NOW + cases[i].until,
+        };
+        X509 *between = forge_certificate(&plan);
+        STACK_OF(X509) *chain = sk_X509_new_null();
+        assert_true(sk_X509_push(chain, forge_device(FORGE_PLANT, fixture.key, between, key, NOW)) > 0);
+        assert_true(sk_X509_push(chain, between) > 0);
+        int r = dev_check_chain(chain, fixture.anchors, &expected, 1, NOW);
+        if (r != (cases[i].refusal ? PC_EREFUSED : 0) ||
+            (r < 0 && strncmp(pc_error_name(), cases[i].refusal, strlen(cases[i].refusal)) != 0))
+            fail_msg("case %zu: %d (%s: %s)", i, r, pc_error_name(), pc_error_text());
+        sk_X509_pop_free(chain, X509_free);
+    }
+}
+
+/* Two anchors: either will do, and none that is not among them. */
+static void test_two_anchors(void **state)
+{
+    (void)state;
+    const struct dev_expected expected = {.plant = FORGE_PLANT, .source = "the configured plant"};
+    EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) stranger_key = forge_key();
+    X509 *PC_CLEANUP(X509_free_ref) stranger = forge_root("/O=Test/CN=Stranger", stranger_key, NOW);
+    STACK_OF(X509) *anchors = sk_X509_new_null();
+    assert_true(sk_X509_push(anchors, fixture.other_root) > 0 && sk_X509_push(anchors, fixture.root) > 0);
+    const struct {
+        X509 *root;
+        EVP_PKEY *key;
+        bool good;
+    } issuers[] = {{fixture.root, fixture.root_key, true},
+                   {fixture.other_root, fixture.key, true},
+                   {stranger, stranger_key, false}};
+    for (size_t i = 0; i < sizeof issuers / sizeof issuers[0]; i++) {
+        STACK_OF(X509) *chain = sk_X509_new_null();
+        assert_true(sk_X509_push(chain, forge_device(FORGE_PLANT, fixture.key, issuers[i].root,
+                                                     issuers[i].key, NOW)) > 0);
+        int r = dev_check_chain(chain, anchors, &expected, 1, NOW);
+        if (issuers[i].good)
+            assert_int_equal(r, 0);
+        else
+            assert_refused(r, "chain-anchor");
+        sk_X509_pop_free(chain, X509_free);
+    }
+    assert_int_equal(dev_check_anchors_end(anchors), NOW + 2 * YEAR);
+    assert_int_equal(dev_check_anchors_end(NULL), 0);
+    sk_X509_free(anchors);
+}
+
 static void test_expectations(void **state)
 {
     (void)state;
@@ -311,8 +418,9 @@ int main(void)
         cmocka_unit_test(test_good),          cmocka_unit_test(test_clock),
         cmocka_unit_test(test_variants),      cmocka_unit_test(test_foreign_issuer),
         cmocka_unit_test(test_smuggled_root), cmocka_unit_test(test_expectations),
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_anchors),
-        cmocka_unit_test(test_signature),
+        cmocka_unit_test(test_order),         cmocka_unit_test(test_cn_tricks),
+        cmocka_unit_test(test_between),       cmocka_unit_test(test_two_anchors),
+        cmocka_unit_test(test_anchors),       cmocka_unit_test(test_signature),
     };
     return cmocka_run_group_tests_name("device check", tests, set_up, tear_down);
 }
