@@ -216,6 +216,125 @@ static void test_true_answers(void **state)
     assert_answer(&ec, TPM_SCHEME_ECDSA, &sign, 0, "");
 }
 
+/* --- ECDSA-Sig-Value (RFC 3279 §2.2.3) from what a TPM gives --- */
+
+/* DER INTEGER, written by hand: no leading zeros, but one before a set high bit (X.690 §8.3). */
+static void add_integer(const unsigned char number[32], struct octets *to)
+{
+    struct octets content = {.len = 0};
+    size_t skip = 0;
+    while (skip < 31 && number[skip] == 0)
+        skip++;
+    if (number[skip] & 0x80)
+        octets_add_hex(&content, "00");
+    octets_add(&content, number + skip, 32 - skip);
+    octets_add_tlv(to, 0x02, &content);
+}
+
+/* What a number looks like at its front. */
+enum front { FRONT_HIGH, FRONT_LOW, FRONT_ZERO_HIGH, FRONT_ZERO_LOW, FRONTS };
+
+static enum front front_of(const unsigned char number[32])
+{
+    if (number[0] != 0)
+        return number[0] & 0x80 ? FRONT_HIGH : FRONT_LOW;
+    return number[1] & 0x80 ? FRONT_ZERO_HIGH : FRONT_ZERO_LOW;
+}
+
+/* Signs until r (`which` 0) or s (1) looks like that. */
+static void sign_until(int which, enum front front, unsigned char numbers[2][32])
+{
+    do {
+        struct octets signature;
+        sign_in_software(ec.software, 0, 0, &signature);
+        const unsigned char *at = signature.data;
+        ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)signature.len);
+        assert_non_null(pair);
+        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(pair), numbers[0], 32), 32);
+        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_s(pair), numbers[1], 32), 32);
+        ECDSA_SIG_free(pair);
+    } while (front_of(numbers[which]) != front);
+}
+
+/* The TPM gives both numbers, padded to the field's length or without leading zeros. */
+static void script_numbers(unsigned char numbers[2][32], bool padded)
+{
+    struct octets parameters = {.len = 0}, sign;
+    put16(&parameters, TPM2_ALG_ECDSA);
+    put16(&parameters, TPM2_ALG_SHA256);
+    for (int i = 0; i < 2; i++) {
+        size_t skip = 0;
+        while (!padded && numbers[i][skip] == 0)
+            skip++;
+        put16(&parameters, 32 - skip);
+        octets_add(&parameters, numbers[i] + skip, 32 - skip);
+    }
+    respond(&parameters, true, &sign);
+    script(SIGN, sign.data, sign.len);
+}
+
+static void assert_encoded(unsigned char numbers[2][32])
+{
+    const struct tpm_place place = {.tcti = tcti, .allow_simulator = true, .timeout_ms = 2000};
+    struct octets body = {.len = 0}, want = {.len = 0};
+    for (int i = 0; i < 2; i++)
+        add_integer(numbers[i], &body);
+    octets_add_tlv(&want, 0x30, &body);
+    unsigned char signature[TPM_SIGNATURE_MAX];
+    size_t len = 0;
+    PC_CLEANUP(tpm_close_ref) struct tpm *tpm = NULL;
+    assert_int_equal(tpm_open(&place, &tpm), 0);
+    assert_int_equal(
+        tpm_key_sign(tpm, ec.key, TPM_SCHEME_ECDSA, EVP_sha256(), digest, sizeof(digest), signature, &len),
+        0);
+    assert_int_equal(len, want.len);
+    assert_memory_equal(signature, want.data, len);
+}
+
+static void test_ecdsa_encodings(void **state)
+{
+    (void)state;
+    struct octets public;
+    read_public_response(&ec, &public);
+    script(READ_PUBLIC, public.data, public.len);
+    for (int which = 0; which < 2; which++) {
+        for (enum front front = FRONT_HIGH; front < FRONTS; front++) {
+            unsigned char numbers[2][32];
+            sign_until(which, front, numbers);
+            for (int padded = 0; padded < 2; padded++) {
+                script_numbers(numbers, padded);
+                assert_encoded(numbers);
+            }
+        }
+    }
+}
+
+/* Numbers that are none of a signature: zero, nothing at all, the group's order and more. */
+static void test_ecdsa_impossible_numbers(void **state)
+{
+    static const char order[] = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+    static const char *const numbers[] = {"", "00", order, "ff", NULL};
+    (void)state;
+    struct octets public;
+    read_public_response(&ec, &public);
+    script(READ_PUBLIC, public.data, public.len);
+    for (size_t i = 0; numbers[i] != NULL; i++) {
+        for (int which = 0; which < 2; which++) {
+            struct octets parameters = {.len = 0}, sign;
+            put16(&parameters, TPM2_ALG_ECDSA);
+            put16(&parameters, TPM2_ALG_SHA256);
+            for (int n = 0; n < 2; n++) {
+                struct octets number = {.len = 0};
+                octets_add_hex(&number, n == which ? numbers[i] : "01");
+                put16(&parameters, number.len);
+                octets_add(&parameters, number.data, number.len);
+            }
+            respond(&parameters, true, &sign);
+            assert_answer(&ec, TPM_SCHEME_ECDSA, &sign, PC_EFAIL, "tpm-signature");
+        }
+    }
+}
+
 static void test_pss_salt(void **state)
 {
     (void)state;
@@ -346,9 +465,14 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_true_answers),     cmocka_unit_test(test_pss_salt),
-        cmocka_unit_test(test_wrong_signatures), cmocka_unit_test(test_other_key_at_handle),
-        cmocka_unit_test(test_broken_answers),   cmocka_unit_test(test_endless_lists),
+        cmocka_unit_test(test_true_answers),
+        cmocka_unit_test(test_ecdsa_encodings),
+        cmocka_unit_test(test_ecdsa_impossible_numbers),
+        cmocka_unit_test(test_pss_salt),
+        cmocka_unit_test(test_wrong_signatures),
+        cmocka_unit_test(test_other_key_at_handle),
+        cmocka_unit_test(test_broken_answers),
+        cmocka_unit_test(test_endless_lists),
         cmocka_unit_test(test_arguments),
     };
     setenv("TSS2_LOG", "all+NONE", 1);
