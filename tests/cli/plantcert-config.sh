@@ -47,11 +47,15 @@ crypto.NCONF_get_string.restype = ctypes.c_char_p
 conf = ctypes.c_void_p(crypto.NCONF_new(None))
 line = ctypes.c_long(0)
 assert crypto.NCONF_load(conf, sys.argv[1].encode(), ctypes.byref(line)) == 1, "line %d" % line.value
-print(crypto.NCONF_get_string(conf, b"plantcert_sect", b"tcti").decode())
+print(crypto.NCONF_get_string(conf, b"plantcert_sect", sys.argv[2].encode()).decode())
 PY
-same "$(/usr/bin/python3 "$WORK/read.py" "$WORK/openssl.cnf" 2>&1)" "$tcti" "OpenSSL reads the TCTI as it was given"
+same "$(/usr/bin/python3 "$WORK/read.py" "$WORK/openssl.cnf" tcti 2>&1)" "$tcti" "OpenSSL reads the TCTI as it was given"
+same "$(grep -c srk-auth-file "$WORK/openssl.cnf")" 0 "no auth value's file, where none is set"
 check "--openssl --json" "$PLANTCERT" config --openssl --json
 json "holds the text" '"[provider_sect]" in d["openssl"]'
+printf '[tpm]\nsrk-auth-file = %s\n' "/etc/plantcert/the \$RK's" >"$WORK/auth.conf"
+check "--openssl, the SRK with an auth value" "$PLANTCERT" config --openssl -c "$WORK/auth.conf"
+same "$(/usr/bin/python3 "$WORK/read.py" "$WORK/out" srk-auth-file 2>&1)" "/etc/plantcert/the \$RK's" "OpenSSL reads its file's path"
 
 bad() { # DESCRIPTION PATTERN TEXT
     printf '%b' "$3" >"$conf"

@@ -79,13 +79,6 @@ publish() { # VERSION
     echo "$words"
     return 1
 }
-# visited WHAT KEY: exactly these commands reached the TPM, all of them carried out; ReadPublic 173, Sign 15d, Load 157, Flush 165.
-visited() {
-    local want='00000173 0000015d' was
-    case $2 in *-blob) want='00000173 00000157 0000015d 00000165' ;; esac
-    was=$(sed 's/ 00000000$//' "$COMMANDS" | tr '\n' ' ')
-    same "${was% }" "$want" "$1: the TPM read and signed, once, and no more"
-}
 round() { # SERVER KEY ORDER
     local version what call
     for version in tls1_2 tls1_3; do
@@ -101,7 +94,7 @@ round() { # SERVER KEY ORDER
         : >"$COMMANDS"
         # shellcheck disable=SC2086
         check "$what" $call
-        visited "$what" "$2"
+        same "$(tpm_was_asked)" "$(tpm_signature "$2")" "$what: the TPM made one signature, and did nothing else"
         if [ "$version" = tls1_3 ] || [ "$1" = python ]; then stop "$SERVER"; fi
     done
 }

@@ -45,3 +45,8 @@ provider_setup() {
 # tpm_asked CODE: how many commands with this code (8 hex digits) the TPM has carried out since $COMMANDS was emptied.
 tpm_asked() { grep -c "^$1 00000000$" "$COMMANDS"; }
 TPM_SIGN=0000015d
+
+# tpm_was_asked: the codes of all commands since $COMMANDS was emptied, "failed" after one that was not carried out.
+tpm_was_asked() { sed 's/^0*//; s/ 00000000$//; s/ .*/ failed/' "$COMMANDS" | paste -sd ' '; }
+# tpm_signature KEY: those that one signature costs. 173 ReadPublic (of the key, or of a blob's parent), 157 Load, 15d Sign, 165 FlushContext.
+tpm_signature() { case $1 in *-blob) echo '173 157 15d 165' ;; *) echo '173 15d' ;; esac; }
