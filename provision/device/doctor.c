@@ -26,7 +26,8 @@ static struct dev_finding *last(struct doctor *doctor)
     return &doctor->out->findings[doctor->out->count - 1];
 }
 
-static void find(struct doctor *doctor, enum dev_verdict verdict, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void find(struct doctor *doctor, enum dev_verdict verdict,
+                                                       const char *format, va_list arguments)
 {
     struct dev_diagnosis *out = doctor->out;
     if (out->count < DEV_FINDINGS_MAX)
