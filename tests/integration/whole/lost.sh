@@ -70,6 +70,8 @@ lose() {
     serial=$(serial_of voke/device.crt)
     expect 5 "$what: status" "$PLANTCERT" status --json
     json "tells, and what to do" 'd["error"]["name"] in ("key-absent", "key-name") and "request" in d["error"]["message"] and "request" in d["next"] and d["installed"]'
+    expect 5 "the check at boot" "$PLANTCERT" check --json
+    json "too" 'd["error"]["name"] in ("key-absent", "key-name") and "request" in d["next"]'
     expect 5 "renew" "$PLANTCERT" renew --json
     json "cannot" 'd["error"]["name"] in ("key-absent", "key-name") and "--replace" in d["error"]["message"]'
     expect 5 "confirm" "$PLANTCERT" confirm
