@@ -121,6 +121,7 @@ printf '%s\n' 'openssl_conf = init' '[init]' 'providers = list' '[list]' 'defaul
 expect 1 'only default is activated: the key file is no key' python "$WORK/default.cnf" "$LOAD"
 
 # --- tpm2-tss on the program's stderr: nothing, unless asked for ---
+unset TSS2_LOG
 tpm2_evictcontrol -Q -T "$SWTPM_TCTI" -C o -c 0x81010003
 expect 1 'a handle that is empty' ossl dgst -sha256 -sign ec-handle.tpm -out sig data
 said '81010003' 'it is said which'
