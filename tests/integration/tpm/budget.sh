@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the device's side costs in TPM commands, counted at the TCTI: a new identity, and a look at it.
+# What the device's side costs in TPM commands, counted at the TCTI: a new identity, and the check at boot.
 . "${PC_SOURCE:?}/tests/lib/common.sh" || exit 1
 # shellcheck source=tests/cli/setup.sh
 . "$PC_SOURCE/tests/cli/setup.sh"
@@ -23,7 +23,7 @@ costs() {
     if [ "$spent" -le "$most" ]; then pass "… with $spent commands"; else fail "… with at most $most commands" "$spent: $(sent)"; fi
 }
 
-# identity KIND STORE KEYGEN REQUEST INSTALL STATUS: the most that each may cost.
+# identity KIND STORE KEYGEN REQUEST INSTALL CHECK: the most that each may cost.
 identity() {
     local kind=$1 store=$2 all
     shift 2
@@ -37,7 +37,7 @@ identity() {
     all=$total
     echo "# $kind, $store: keygen, request and install take $all commands"
     same "$((all <= $1 + $2 + $3))" 1 "… all three within $(($1 + $2 + $3))"
-    costs "$4" "status" "$PLANTCERT" status
+    costs "$4" "check" "$PLANTCERT" check
     check "… nothing stays loaded" swtpm_is_clean
     costs 99 "forget" "$PLANTCERT" forget --force
 }
