@@ -140,7 +140,9 @@ int dev_generation_record_write(const char *dir, const char *name, const struct 
 {
     char folder[DEV_PATH_MAX];
     dev_path(folder, "%s/" FOLDER "/%s", dir, name);
-    return write_record(folder, record);
+    /* What a cut left of doing this before. */
+    int r = dev_folder_sweep(folder);
+    return r < 0 ? r : write_record(folder, record);
 }
 
 int dev_generation_kept(const char *dir, char ret_current[DEV_GENERATION_TEXT],

@@ -191,7 +191,10 @@ static int forget(struct dev *dev, bool force, struct dev_forget_report *count)
     }
     if (r == 0)
         r = destroy_key(dir, &count->files);
-    return r < 0 ? r : drop_generations(dev, count);
+    if (r == 0)
+        r = drop_generations(dev, count);
+    /* A cut while one was removed has left no record in it to know it by. */
+    return r < 0 ? r : dev_tidy_count(dev, count);
 }
 
 int dev_forget_legacy(struct dev *dev, bool force, struct dev_forget_report *ret)

@@ -37,6 +37,7 @@ STARTS = {
     "renewed": ("installed", ["SIGN out/a.csr in/b.crt"]),
     "rekeyed": ("installed", ["request -o out/b.csr", "SIGN out/b.csr in/b.crt"]),
     "switched": ("rekeyed", ["install in/b.crt"]),
+    "deferred": ("rekeyed", ["install --defer-reload in/b.crt"]),
     "switched, pending": ("switched", ["keygen"]),
     "rolled back": ("switched", ["rollback"]),
     "confirmed": ("switched", ["confirm"]),
@@ -65,6 +66,9 @@ SCENARIOS = {
     "takeover": ("legacy", "install --ca in/ca.crt in/a.crt", ""),
     "confirm, legacy": ("legacy, switched", "confirm", ""),
     "rollback, legacy": ("legacy, switched", "rollback", ""),
+    "forget --legacy": ("legacy, confirmed", "forget --legacy", ""),
+    "reload": ("deferred", "reload", ""),
+    "check": ("deferred", "check", ""),
     "adopt": ("lost", "keygen --adopt 0x81020000 in/a.crt", ""),
     "request, cleared TPM": ("cleared", "request -o out/x.csr", ""),
 }
