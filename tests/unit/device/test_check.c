@@ -199,6 +199,22 @@ static void test_smuggled_root(void **state)
     sk_X509_pop_free(chain, X509_free);
 }
 
+/* The root's name and key identifier, another's key: it did not issue what it seems to have issued. */
+static X509 *forge_impostor(EVP_PKEY *key)
+{
+    static const char *const extensions[] = {"basicConstraints=critical,CA:TRUE",
+                                             "keyUsage=critical,keyCertSign,cRLSign", NULL};
+    const struct forge_plan plan = {
+        .subject = "/O=Test/CN=Root",
+        .extensions = extensions,
+        .issuer_key = key,
+        .key = key,
+        .from = NOW - YEAR,
+        .until = NOW + YEAR,
+    };
+    return forge_certificate(&plan);
+}
+
 /* Only the leaf's own line goes out in handshakes. */
 static void test_order(void **state)
 {
@@ -206,8 +222,11 @@ static void test_order(void **state)
     const struct dev_expected expected = {.plant = FORGE_PLANT, .source = "the configured plant"};
     X509 *leaf = forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW);
     X509 *twin = forge_device(FORGE_PLANT, fixture.key, fixture.root, fixture.root_key, NOW);
+    X509 *impostor = forge_impostor(fixture.key);
     X509 *const lines[][3] = {
         {leaf, fixture.root, NULL},
+        {leaf, impostor, NULL},
+        {leaf, fixture.root, impostor},
         {leaf, fixture.other_root, NULL},
         {leaf, twin, NULL},
         {leaf, fixture.root, fixture.other_root},
@@ -227,6 +246,7 @@ static void test_order(void **state)
     }
     X509_free(leaf);
     X509_free(twin);
+    X509_free(impostor);
 }
 
 /* The subject with a NUL in it, two of them, or in another alphabet: never the plant that it seems to be. */
