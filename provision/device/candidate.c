@@ -147,6 +147,14 @@ static int judge_chain(const struct dev *dev, struct dev_candidate *candidate, i
         r = dev_check_successor(leaf, installed->leaf);
     if (r == 0 && candidate->crls)
         r = dev_check_crls(candidate->chain, candidate->anchors, candidate->crls, at, &this_update);
+    /* The CRL proves that it is at least so late: what has ended by then must not raise the floor past
+     * itself. */
+    if (r == 0 && this_update > at) {
+        r = dev_check_chain(candidate->chain, candidate->anchors, expected,
+                            sizeof expected / sizeof expected[0], this_update);
+        if (r < 0)
+            return pc_fail_in("by the CRL's thisUpdate");
+    }
     if (r == 0)
         r = dev_leaf_describe(leaf, &candidate->leaf);
     if (r < 0)

@@ -24,7 +24,10 @@ static int prove_key(struct dev *dev, const struct dev_candidate *candidate)
 {
     EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
     int r = dev_key_open(dev, &candidate->set.key, &key);
-    return r < 0 ? r : dev_check_signature(key, sk_X509_value(candidate->chain, 0));
+    if (r == 0)
+        r = dev_check_signature(key, sk_X509_value(candidate->chain, 0));
+    /* The previous set's may have given way to a later one. */
+    return candidate->source == &candidate->previous ? r : dev_key_lost(r);
 }
 
 static bool same_bytes(const struct pc_bytes *a, const struct pc_bytes *b)
@@ -54,6 +57,14 @@ static int report(const struct dev_candidate *candidate, const char *generation,
     return 0;
 }
 
+/* Without it a set is as good, and a PLC that cannot write it down is no worse off than one in 1970. */
+static void raise_floor(const char *dir, const struct dev_candidate *candidate)
+{
+    if (dev_clock_raise(dir, candidate->proven) < 0)
+        pc_log(PC_LOG_WARNING, "the set is installed; the floor of the clock is not raised: %s",
+               pc_error_text());
+}
+
 /* Plain files of before are made a generation first, then the new set is written, then it is current. What a
  * failure after the switch leaves behind, the next run clears away. */
 static int replace(struct dev *dev, const struct dev_candidate *candidate, const struct dev_readers *readers,
@@ -74,9 +85,7 @@ static int replace(struct dev *dev, const struct dev_candidate *candidate, const
         r = dev_generation_switch(dir, ret_name);
     if (r < 0)
         return r;
-    if (dev_clock_raise(dir, candidate->proven) < 0)
-        pc_log(PC_LOG_WARNING, "the new set is installed; the floor of the clock is not raised: %s",
-               pc_error_text());
+    raise_floor(dir, candidate);
     if (dev_tidy(dev) < 0)
         pc_log(PC_LOG_WARNING, "the new set is installed; what it replaced is cleared away later: %s",
                pc_error_text());
@@ -87,7 +96,9 @@ static int replace(struct dev *dev, const struct dev_candidate *candidate, const
 static int complete(struct dev *dev, const struct dev_candidate *candidate)
 {
     int r = dev_folder_link(dev->settings.dir);
-    return r < 0 ? r : dev_clock_raise(dev->settings.dir, candidate->proven);
+    if (r == 0)
+        raise_floor(dev->settings.dir, candidate);
+    return r;
 }
 
 static bool stands(const struct dev *dev, const struct dev_candidate *candidate,

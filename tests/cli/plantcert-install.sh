@@ -50,14 +50,15 @@ same "$(serial_of voke/device.crt) $(cat reloads)" "$(serial_of last.crt) reload
 same "$(stat -Lc '%a %G' voke/device.tpm)" "640 $(id -gn)" "with a group, device.tpm has mode 0640 and is the group's"
 
 # CRLs: openssl's, of two CAs in one file as they are published.
-# crl CA FILE [SERIAL]: one that lists this serial number.
+# crl CA FILE [SERIAL [OPTION…]]: one that lists this serial number.
 crl() {
     local ca=$1 file=$2 serial=${3:-}
     : >index.txt
     [ -z "$serial" ] || printf 'R\t400101000000Z\t260101000000Z\t%s\tunknown\t/CN=x\n' "${serial^^}" >index.txt
     printf '[ca]\ndefault_ca = it\n[it]\ndatabase = %s\ndefault_md = sha256\n' "$WORK/index.txt" >crl.cnf
-    openssl ca -config crl.cnf -gencrl -crldays 5 -cert "$ca.crt" -keyfile "$ca.key" -out "$file" 2>/dev/null
+    openssl ca -config crl.cnf -gencrl -crldays 5 "${@:4}" -cert "$ca.crt" -keyfile "$ca.key" -out "$file" 2>/dev/null
 }
+in_days() { date -u -d "+$1 days" +%Y%m%d%H%M%SZ; }
 openssl_sign ours "$UUID1" plc.csr fresh.crt
 crl foreign foreign.crl "$(serial_of fresh.crt)"
 crl ours empty.crl
@@ -85,6 +86,18 @@ same $? 0 "the CRL's thisUpdate is proven time ($floor)"
 check "and in 2106" days_later 29300 "$PLANTCERT" install fresh.crt
 expect 5 "when it has ended" days_later 21 "$PLANTCERT" install fresh.crt
 same "$(sed -n 's/^floor = //p' voke/clock)" "$floor" "no wrong clock has raised the floor"
+
+crl ours ahead.crl "" -crl_lastupdate "$(in_days 25)" -crl_nextupdate "$(in_days 28)"
+expect 5 "a CRL that was made after the certificate's end" install --crl ahead.crl fresh.crt --json
+json "by name" 'd["error"]["name"] == "chain-expired" and "thisUpdate" in d["error"]["message"]'
+same "$(sed -n 's/^floor = //p' voke/clock)" "$floor" "nor does it: what stands stays good"
+check "which a check at boot finds" "$PLANTCERT" check
+mv voke/clock clock.saved
+mkdir voke/clock
+check "what stands in place of the floor is no reason to fail" install --ca ours.crt fresh.crt
+said "floor of the clock" "but is said"
+rmdir voke/clock
+mv clock.saved voke/clock
 
 # A chain with more in it than its own line, or not a chain at all.
 cat fresh.crt foreign.crt >strange.pem
