@@ -93,7 +93,7 @@ static int probe(struct dev *dev, struct check *check)
     struct tpm *tpm;
     int r = dev_tpm(dev, &tpm);
     if (r == 0)
-        r = tpm_key_probe(tpm, check->installed.key);
+        r = dev_key_lost(tpm_key_probe(tpm, check->installed.key));
     check->key_checked = true;
     check->key = keep_fault(r);
     return r;

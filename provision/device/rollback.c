@@ -82,7 +82,7 @@ static int rollback(struct dev *dev, struct dev_install_report *ret, bool *ret_o
     r = check_set(dev, &current, &previous);
     if (r == 0)
         r = go_back(dev, &current, &previous);
-    *ret_owed = true;
+    *ret_owed = dev_reload_wanted(dev);
     return r < 0 ? r : dev_install_describe(&previous, false, ret);
 }
 
@@ -96,9 +96,12 @@ int dev_rollback(struct dev *dev, struct dev_install_report *ret)
         return r;
     r = rollback(dev, ret, &owed);
     dev_end(dev);
-    if (r == 0 && owed && dev_reload_run(dev, ret->generation, DEV_RELOAD_WAIT) < 0) {
+    if (r < 0 || !owed)
+        return r;
+    if (dev_reload_run(dev, ret->generation, DEV_RELOAD_WAIT) < 0) {
         pc_log(PC_LOG_WARNING, "%s", pc_error_text());
         ret->reload_failed = true;
     }
-    return r;
+    ret->reload_owed = ret->reload_failed || dev->settings.defer_reload;
+    return 0;
 }

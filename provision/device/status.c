@@ -87,7 +87,7 @@ const char *dev_status_next(const struct dev_status *status)
     bool plain = status->installed && !status->current.present && !status->key_closed;
     if (plain && (status->due || status->expired) && status->state != DEV_REKEY_PENDING)
         return "Have a key made in the TPM and certified: plantcert rekey, plantca sign, plantcert install.";
-    if (status->state == DEV_CONFIRMED && status->legacy)
+    if (status->state == DEV_CONFIRMED && status->legacy && !plain)
         return "Destroy the old device.key: plantcert forget --legacy.";
     return dev_state_advice(status->state);
 }

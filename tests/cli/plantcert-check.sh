@@ -148,4 +148,7 @@ check "nothing is left loaded" swtpm_is_clean
 timeout 20 tpm2_clear -Q -T "$SWTPM_TCTI" -c p
 expect 5 "a cleared TPM" boot --json
 json "is told by name, with what to do" 'd["error"]["name"] == "key-absent" and "plantcert request" in d["next"]'
+json "in the error too" '"plantca sign --replace" in d["error"]["message"]'
+expect 5 "nor can a certificate for the lost key be installed" "$PLANTCERT" install blob.crt --json
+json "which says the same" 'd["error"]["name"] == "key-absent" and "plantca sign --replace" in d["error"]["message"]'
 finish

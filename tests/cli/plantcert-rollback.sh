@@ -38,9 +38,11 @@ json "changes nothing" 'd["already"] and d["generation"] == "0001"'
 same "$(wc -l <reloads)" 2 "and tells nobody"
 check "forward again" "$PLANTCERT" install -q two.crt
 same "$(serial_of voke/device.crt) $(ours)" "$(serial_of two.crt) 2" "with the newer key"
-check "and back, the reload left owed" rollback -q --defer-reload
+check "and back, the reload left owed" rollback --json --defer-reload
+json "as it says" 'd["reload_owed"] and not d["reload_failed"]'
 same "$(wc -l <reloads)" 3 "it has not run"
-check "then run" rollback -q
+check "then run" rollback --json
+json "and owed no more" 'not d["reload_owed"]'
 same "$(wc -l <reloads)" 4 "once"
 check "keeping the old one after all" "$PLANTCERT" confirm --json
 json "drops the newer" 'd["handles"] == 1 and not d["proven"]'

@@ -56,6 +56,12 @@ json "is warned of" '"renew" in d["warnings"][0] and d["due"] and not d["expired
 expect 5 "three weeks later" days_later 21 "$PLANTCERT" status --json
 state_is expired
 json "is an error by name" 'd["error"]["name"] == "certificate-expired" and d["due"] and d["expired"] and not d["clock"]["implausible"]'
+"$PLANTCERT" keygen -q
+check "with a key pending" status
+said "State +rekey_pending, due$" "it is due all the same"
+expect 5 "or over" days_later 21 "$PLANTCERT" status
+said "State +rekey_pending, expired$" "and says so"
+"$PLANTCERT" forget -q
 expect 0 "ten years later, past the trust anchor's end" days_later 3650 "$PLANTCERT" status --json
 json "it is the clock that is not believed" 'd["clock"]["implausible"] and not d["clock"]["behind"] and d["state"] == "due"'
 expect 0 "in 1970" days_later -20000 "$PLANTCERT" status --json

@@ -73,7 +73,12 @@ static void say_clock(const struct cmd *cmd, const struct dev_clock *clock)
 
 static void say_all(const struct cmd *cmd, const struct dev_status *status)
 {
-    cmd_field(cmd, "State", "%s", dev_state_name(status->state));
+    /* A new key that waits must not hide that the old one's time is over. */
+    const char *time = status->expired && status->state != DEV_EXPIRED               ? ", expired"
+                       : status->due && !status->expired && status->state != DEV_DUE ? ", due"
+                                                                                     : "";
+
+    cmd_field(cmd, "State", "%s%s", dev_state_name(status->state), time);
     cmd_field(cmd, "Folder", "%s", pc_config_get(cmd->config, "device", "dir"));
     if (status->installed)
         say_certificate(cmd, status);
