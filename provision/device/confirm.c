@@ -87,26 +87,23 @@ static int ask(struct dev *dev, const struct dev_broker *broker, const struct de
     return 0;
 }
 
-/* CONNACK 0 for the current set, whose name is given back. Without the lock: a broker that is silent must not
- * keep a boot script waiting. */
-static int prove(struct dev *dev, const struct dev_broker *broker, char ret_name[DEV_GENERATION_TEXT],
+/* CONNACK 0 for the current set, which is given back. Without the lock: a broker that is silent must not keep
+ * a boot script waiting. */
+static int prove(struct dev *dev, const struct dev_broker *broker, struct dev_installed *ret,
                  char ret_answer[256])
 {
-    dev_autoinstalled installed = {0};
     STACK_OF(X509) *chain = NULL, *anchors = NULL;
-    int r = dev_installed_read(dev->settings.dir, &installed);
-    if (r == 0 && !installed.leaf)
+    int r = dev_installed_read(dev->settings.dir, ret);
+    if (r == 0 && !ret->leaf)
         r = not_installed(dev);
     if (r == 0)
-        r = pki_chain_parse(installed.set.certificate.data, installed.set.certificate.len, &chain);
+        r = pki_chain_parse(ret->set.certificate.data, ret->set.certificate.len, &chain);
     if (r == 0)
-        r = pki_chain_parse(installed.set.ca.data, installed.set.ca.len, &anchors);
+        r = pki_chain_parse(ret->set.ca.data, ret->set.ca.len, &anchors);
     if (r == 0)
-        r = ask(dev, broker, &installed, chain, anchors, ret_answer);
+        r = ask(dev, broker, ret, chain, anchors, ret_answer);
     pki_chain_free(chain);
     pki_chain_free(anchors);
-    if (r == 0)
-        memcpy(ret_name, installed.name, sizeof installed.name);
     return r;
 }
 
@@ -140,8 +137,14 @@ static int settle(struct dev *dev, const struct dev_installed *installed, struct
     return 0;
 }
 
-/* `proven`: the generation that a broker has accepted, or "". */
-static int confirm(struct dev *dev, const char *proven, struct dev_confirm_report *report)
+/* A generation's number alone does not tell: one that was removed meanwhile may have lent it to another. */
+static bool is_same(const struct dev_installed *a, const struct dev_installed *b)
+{
+    return strcmp(a->name, b->name) == 0 && X509_cmp(a->leaf, b->leaf) == 0;
+}
+
+/* `proven`: the set that a broker has accepted, or NULL. */
+static int confirm(struct dev *dev, const struct dev_installed *proven, struct dev_confirm_report *report)
 {
     dev_autoinstalled installed = {0};
     int r = dev_tidy(dev);
@@ -151,11 +154,11 @@ static int confirm(struct dev *dev, const char *proven, struct dev_confirm_repor
         return r;
     if (!installed.leaf)
         return not_installed(dev);
-    if (proven[0] && strcmp(proven, installed.name) != 0)
+    if (proven && !is_same(proven, &installed))
         return pc_fail_named(PC_EPENDING, "confirm-switched",
-                             "generation %s was proven, but meanwhile %s is current: confirm again", proven,
-                             installed.name);
-    r = proven[0] ? 0 : check_key(dev, &installed);
+                             "generation %s was proven, but meanwhile %s is current: confirm again",
+                             proven->name, installed.name);
+    r = proven ? 0 : check_key(dev, &installed);
     report->already = installed.record.confirmed && installed.record.replaces[0] == '\0';
     return r < 0 || report->already ? r : settle(dev, &installed, report);
 }
@@ -163,17 +166,17 @@ static int confirm(struct dev *dev, const char *proven, struct dev_confirm_repor
 int dev_confirm(struct dev *dev, const struct dev_broker *broker, struct dev_confirm_report *ret)
 {
     struct dev_confirm_report report = {0};
-    char proven[DEV_GENERATION_TEXT] = "";
+    dev_autoinstalled proven = {0};
     if (!pc_file_exists(dev->settings.dir))
         return not_installed(dev);
-    int r = broker ? prove(dev, broker, proven, report.answer) : 0;
+    int r = broker ? prove(dev, broker, &proven, report.answer) : 0;
     if (r == 0)
         r = dev_begin(dev, false);
     if (r < 0)
         return r;
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
     report.proven = broker != NULL;
-    r = confirm(busy, proven, &report);
+    r = confirm(busy, broker ? &proven : NULL, &report);
     if (r == 0)
         *ret = report;
     return r;

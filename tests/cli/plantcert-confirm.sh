@@ -32,6 +32,7 @@ revocation_list() {
 expect 5 "nothing installed" confirm --json
 json "is refused by name" 'd["error"]["name"] == "not-installed"'
 expect 2 "a broker that is none" confirm --mqtt 127.0.0.1:none
+expect 2 "a broker and none" confirm --mqtt 127.0.0.1:1 --unproven
 "$PLANTCERT" request -q -o one.csr
 openssl_ca ours
 openssl_sign ours "$UUID1" one.csr one.crt
@@ -77,6 +78,10 @@ same "$(ours) $(ls voke/generations) $(serial_of voke/device.crt)" "1 0002 $(ser
 check "again" confirm
 said "confirmed before" "is nothing new"
 said "CONNACK 0" "and proven once more"
+stop "$MOSQUITTO_PID"
+expect 4 "the broker that is configured is down" confirm
+check "by the operator's word all the same" confirm --unproven --json
+json "which is no proof" 'not d["proven"] and d["answer"] is None'
 expect 5 "no way back" "$PLANTCERT" rollback --json
 json "by name" 'd["error"]["name"] == "rollback-none"'
 check "nothing is left loaded" swtpm_is_clean

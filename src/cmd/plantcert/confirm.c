@@ -10,8 +10,11 @@ int plantcert_run_confirm(struct cmd *cmd)
     struct dev_broker broker = {0};
     char room[PLANTCERT_HOST_TEXT];
     plantcert_auto at = {0};
-    int rc = plantcert_broker(cmd, room, &broker);
+    const char *const ways[] = {"mqtt", "unproven", NULL};
+    int rc = cmd_choose(cmd, true, ways);
 
+    if (rc == 0 && !cmd_given(cmd, "unproven"))
+        rc = plantcert_broker(cmd, room, &broker);
     if (rc == 0)
         rc = plantcert_open(cmd, &at);
     if (rc == 0)

@@ -34,7 +34,11 @@ static const struct cmd_option renew_options[] = {
     TPM_OPTIONS,
 };
 
-static const struct cmd_option confirm_options[] = {PLANTCERT_MQTT, TPM_OPTIONS};
+static const struct cmd_option confirm_options[] = {
+    PLANTCERT_MQTT,
+    {"unproven", 0, NULL, "by the operator's word, even where a broker is configured", NULL, NULL},
+    TPM_OPTIONS,
+};
 
 /* Whatever switches takes this. */
 #define DEFER_RELOAD                                                                                         \
