@@ -169,8 +169,9 @@ struct dev_forget_report {
     unsigned handles, files;
 };
 /* Removes what this program made: pending key, generations, links, and keys in the TPM whose Names are
- * written down; nothing else. An installed set and its key only with `force`: without it the pending key goes
- * alone, and where there is none, that is PC_EREFUSED "key-in-use". */
+ * written down; nothing else: plain files that were taken over, and are whole, are where they were. An
+ * installed set and its key only with `force`: without it the pending key goes alone, and where there is
+ * none, that is PC_EREFUSED "key-in-use". */
 int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret);
 /* Destroys the device.key of a PLC that was taken over (overwritten, then removed) and the legacy generation.
  * Done before: 0. PC_EREFUSED "legacy-unconfirmed" before dev_confirm, unless `force`. */

@@ -214,7 +214,7 @@ static int check_owner(const char *path)
 
 int dev_folder_owner(const char *dir, const char *current)
 {
-    static const char *const leading[] = {"/.", "/generations", "/current"};
+    static const char *const leading[] = {"/.", "/generations", "/pending", "/current"};
     static const char *const inner[] = {"", "/" DEV_CA, "/" DEV_CERTIFICATE, "/" DEV_KEY, "/record"};
     char path[DEV_PATH_MAX];
     int r = 0;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "provision/device/clock.h"
+#include "provision/device/legacy.h"
 #include "provision/device/tidy.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -26,12 +27,15 @@ static int reach_tpm(struct dev *dev)
     return r < 0 || !needed ? r : dev_tpm(dev, &tpm);
 }
 
-/* From here on no client finds the set, and the generations are records of keys to evict. */
+/* From here on no client finds the set, but what was there before us, and the generations are records of keys
+ * to evict. */
 static int unlink_set(const char *dir, const char *current, struct dev_forget_report *count)
 {
     char target[DEV_LINK_MAX];
     snprintf(target, sizeof target, "generations/%s", current);
-    int r = dev_folder_unlink(dir, &count->files);
+    int r = dev_legacy_give_back(dir);
+    if (r == 0)
+        r = dev_folder_unlink(dir, &count->files);
     return r < 0 ? r : dev_link_remove(dir, "current", target, &count->files);
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -107,6 +108,35 @@ int dev_legacy_take(const char *dir, const struct dev_installed *legacy, char re
     return r;
 }
 
+/* The last generation that can be gone back to, or "". */
+static int find_whole(const char *dir, char ret[DEV_GENERATION_TEXT])
+{
+    pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
+    size_t count;
+    ret[0] = '\0';
+    int r = dev_generation_list(dir, &names, &count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (dev_legacy_whole(dir, names[i]))
+            memcpy(ret, names[i], DEV_GENERATION_TEXT);
+    return r;
+}
+
+int dev_legacy_give_back(const char *dir)
+{
+    char name[DEV_GENERATION_TEXT], from[DEV_PATH_MAX], to[DEV_PATH_MAX];
+    int r = find_whole(dir, name);
+    if (r < 0 || !name[0])
+        return r;
+    /* The certificate, which makes the generation whole, last. */
+    for (size_t i = 0; i < REPLACED; i++) {
+        dev_path(from, "%s/generations/%s/%s", dir, name, replaced[i]);
+        dev_path(to, "%s/%s", dir, replaced[i]);
+        if (rename(from, to) != 0 && errno != ENOENT)
+            return pc_fail_errno(PC_EFAIL, "%s", to);
+    }
+    return pc_dir_sync(dir);
+}
+
 /* --- the end of it --- */
 
 static int overwrite(int fd, const char *path)
@@ -117,6 +147,13 @@ static int overwrite(int fd, const char *path)
         return pc_fail_errno(PC_EFAIL, "%s", path);
     if (!S_ISREG(status.st_mode))
         return pc_refuse("dir-legacy", "%s: is no plain file", path);
+    /* The other name may be a copy that somebody keeps, or a file of the system's that somebody wants gone.
+     */
+    if (status.st_nlink != 1)
+        return pc_refuse("legacy-linked",
+                         "%s: has another name too (%lu hard links), so it is not overwritten; remove that "
+                         "first",
+                         path, (unsigned long)status.st_nlink);
     for (off_t done = 0; done < status.st_size;) {
         off_t rest = status.st_size - done;
         ssize_t n = write(fd, zeros, rest < (off_t)sizeof zeros ? (size_t)rest : sizeof zeros);

@@ -54,6 +54,9 @@ int dev_begin(struct dev *dev, bool make)
     int r = pc_lock_take(path, DEV_LOCK_WAIT, &dev->lock);
     if (r == 0)
         r = dev_folder_inner(dev->settings.dir);
+    /* Whoever may change names there could lead each later step to files of others. */
+    if (r == 0)
+        r = dev_folder_owner(dev->settings.dir, "");
     if (r < 0)
         dev_end(dev);
     return r;

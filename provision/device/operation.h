@@ -18,7 +18,8 @@ struct dev {
 #define DEV_LOCK_WAIT 2000 /* ms */
 
 /* Takes the lock; the folder is made first if `make`. PC_EPENDING when another run holds it;
- * PC_EREFUSED "dir-legacy" when what is no folder stands where ours would be. */
+ * PC_EREFUSED "dir-legacy" when what is no folder stands where ours would be, "dir-owner" when others may
+ * change it. */
 int dev_begin(struct dev *dev, bool make);
 /* Closes the TPM and lets the lock go; fine when there is nothing to close. */
 void dev_end(struct dev *dev);

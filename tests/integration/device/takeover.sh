@@ -92,6 +92,13 @@ expect 5 "an old file that is too long" install --ca both.crt new.crt
 old_folder
 chmod 777 voke
 refused "a folder that anybody may write" dir-owner
+for command in keygen request rekey renew confirm rollback forget "forget --force" "forget --legacy --force" check reload; do
+    before=$(snapshot)
+    # shellcheck disable=SC2086 # words
+    expect 5 "$command there" "$PLANTCERT" $command --json
+    json "$command there: by name" 'd["error"]["name"] == "dir-owner"'
+    same "$(snapshot)" "$before" "$command there: nothing changes"
+done
 
 # While a client reads: no file missing, and none but the old and the new bytes.
 cat >reader.py <<'PY'
@@ -149,6 +156,11 @@ check "the new client again" publish device.tpm
 expect 5 "not before it is confirmed" "$PLANTCERT" forget --legacy --json
 json "by name" 'd["error"]["name"] == "legacy-unconfirmed"'
 check "confirm" "$PLANTCERT" confirm
+ln voke/device.key other-name
+expect 5 "not while it has another name" "$PLANTCERT" forget --legacy --json
+json "by name" 'd["error"]["name"] == "legacy-linked"'
+same "$(cmp other-name "old/devices/$UUID1/device.key")" "" "whose bytes stand"
+rm other-name
 exec 9<voke/device.key
 check "destroy it" "$PLANTCERT" forget --legacy --json
 json "counts" 'd["files"] >= 3 and d["handles"] == 0'
@@ -167,6 +179,28 @@ check "forced" "$PLANTCERT" forget --legacy --force
 same "$(find voke -name 'device.key' -o -name 0001)" "" "it is gone, and its generation"
 expect 5 "and so is the way back" "$PLANTCERT" rollback
 check "the new set stands" publish device.tpm
+
+# What was there before us is not ours to remove.
+for way in "" rollback confirm; do
+    old_folder
+    check "taken over" install --ca both.crt new.crt
+    [ -z "$way" ] || check "$way" "$PLANTCERT" $way
+    [ "$way" != rollback ] || check "it is confirmed" "$PLANTCERT" confirm --json
+    check "status" "$PLANTCERT" status --json
+    [ "$way" != rollback ] || json "no advice to destroy the key in use" '"forget" not in d["next"] and d["legacy"]'
+    check "everything of ours is forgotten" "$PLANTCERT" forget --force
+    for name in ca.crt "devices/$UUID1/device.crt" "devices/$UUID1/device.key"; do
+        [ ! -L "voke/${name##*/}" ] && cmp -s "voke/${name##*/}" "old/$name"
+        same $? 0 "${name##*/} is the plain file of before"
+    done
+    same "$(ls voke)" "$(printf 'ca.crt\ndevice.crt\ndevice.key')" "and nothing else is there"
+    check "the client of before" publish device.key
+    # The key went too.
+    "$PLANTCERT" request -q -o plc.csr
+    openssl_sign ours "$UUID1" plc.csr new.crt
+    rm -rf pending
+    cp -a voke/pending pending
+done
 
 # Any subset of the files.
 for subset in ca.crt device.crt device.key "ca.crt device.crt" "ca.crt device.key" "device.crt device.key"; do
