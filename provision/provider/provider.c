@@ -7,6 +7,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
@@ -67,6 +68,24 @@ static void list_all(const struct prov_context *context, int operation)
         EVP_SIGNATURE_do_all_provided(context->application, ignore_signature, NULL);
 }
 
+/* OpenSSL keeps answers, and takes one that was given to somebody who asked for our provider for that to
+ * everyone who asks for any (query_cmp in its property.c), unless it has met another before. A key that signs
+ * outside of its context asks for our provider only. So everyone's answer is found before ours can be kept:
+ * ours is asked for each time that OpenSSL has not kept it. */
+static void keep_others(const struct prov_context *context, int operation)
+{
+    static const char *const keys[] = {"RSA", "EC"}, *const algorithms[] = {"RSA", "ECDSA"};
+
+    ERR_set_mark();
+    for (size_t i = 0; i < 2; i++) {
+        if (operation == OSSL_OP_KEYMGMT)
+            EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(context->application, keys[i], NULL));
+        else
+            EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(context->application, algorithms[i], NULL));
+    }
+    ERR_pop_to_mark();
+}
+
 static const OSSL_ALGORITHM *list_last(const struct prov_context *context, int operation,
                                        const OSSL_ALGORITHM *ours, int *no_store)
 {
@@ -85,6 +104,7 @@ static const OSSL_ALGORITHM *list_last(const struct prov_context *context, int o
     list_all(context, operation);
     listing.turn = TURN_OURS;
     list_all(context, operation);
+    keep_others(context, operation);
     listing = outer;
     return NULL;
 }

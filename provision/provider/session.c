@@ -18,19 +18,6 @@ struct prov_session {
     struct prov_fault fault;
 };
 
-/* Whoever asks this context for an algorithm by name is to get OpenSSL's own, also after a key of ours has
- * signed: what is asked for first stays the answer. */
-static void prefer_software(OSSL_LIB_CTX *libctx)
-{
-    static const char *const signatures[] = {"RSA", "ECDSA"};
-    static const char *const keys[] = {"RSA", "EC"};
-
-    for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
-        EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(libctx, signatures[i], NULL));
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(libctx, keys[i], NULL));
-}
-
 static int load_providers(struct prov_session *session, const struct tpm_place *place)
 {
     session->libctx = OSSL_LIB_CTX_new();
@@ -42,7 +29,6 @@ static int load_providers(struct prov_session *session, const struct tpm_place *
     session->tpm = OSSL_PROVIDER_load(session->libctx, PROV_NAME);
     if (session->tpm == NULL)
         return pc_fail_openssl(PC_EFAIL, "cannot load the TPM key provider");
-    prefer_software(session->libctx);
     struct prov_context *context = OSSL_PROVIDER_get0_provider_ctx(session->tpm);
     context->fault = &session->fault;
     /* The program has weighed its options, environment and file by itself: its word counts. */

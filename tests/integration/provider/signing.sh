@@ -1,5 +1,5 @@
 #!/bin/bash
-# A TPM, its keys and a configuration for the programs `signing`, `vectors` and `hostile`, whose TAP this is: signing.sh PROGRAM
+# A TPM, its keys and a configuration for the programs `signing`, `vectors`, `hostile` and `tls`, whose TAP this is: signing.sh PROGRAM
 # default|plantcert; the latter says which provider is listed first.
 # shellcheck source=tests/lib/common.sh
 . "${PC_SOURCE:?}/tests/lib/common.sh" || exit 1
