@@ -1,7 +1,8 @@
 #!/bin/bash
-# Runs power.py, or power_lockout.py, with what it needs:
+# Runs power.py, power_lockout.py or walk.py, with what it needs:
 #   power.sh INTERCEPT MODE STORE STEP SHARD SHARDS [SCENARIO…]
 #   power.sh INTERCEPT lockout CUTS
+#   power.sh INTERCEPT walk STORE SEED WALKS STEPS
 # A disk is an image that is mounted in a mount namespace of this test's own: it ends with the last process in it, however that ends.
 [ -w /dev/shm ] && export TMPDIR=/dev/shm
 # shellcheck source=tests/lib/common.sh
@@ -29,7 +30,7 @@ if [ "$MODE" = disk ]; then
         echo "1..0 # SKIP no image can be mounted here (it takes root and a loop device)"
         exit 0
     fi
-elif [ "$MODE" = files ] && ! "$INTERCEPT" none 0 write "$WORK/log" true 2>/dev/null; then
+elif { [ "$MODE" = files ] || [ "$MODE" = walk ]; } && ! "$INTERCEPT" none 0 write "$WORK/log" true 2>/dev/null; then
     echo "1..0 # SKIP no system call can be watched here"
     exit 0
 fi
@@ -37,6 +38,11 @@ PROGRAM=power.py
 if [ "$MODE" = lockout ]; then
     need tpm2_create tpm2_createprimary tpm2_dictionarylockout
     PROGRAM=power_lockout.py
+    shift
+fi
+if [ "$MODE" = walk ]; then
+    need tpm2_createprimary tpm2_evictcontrol tpm2_flushcontext
+    PROGRAM=walk.py
     shift
 fi
 PORT=$(free_port 2) "${NAMESPACE[@]}" /usr/bin/python3 -B "$PC_SOURCE/tests/integration/device/$PROGRAM" "$@"
