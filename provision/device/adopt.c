@@ -79,9 +79,8 @@ static int adopt(struct dev *dev, uint32_t handle, X509 *leaf, struct dev_key_re
     struct dev_key_report report;
     struct dev_leaf about;
     struct tpm *tpm;
-    int r = dev_tidy(dev);
-    if (r == 0)
-        r = dev_installed_read(dev->settings.dir, &installed);
+    dev_tidy_try(dev);
+    int r = dev_installed_read(dev->settings.dir, &installed);
     if (r == 0)
         r = check_plant(dev, &installed, leaf, &about);
     if (r == 0)

@@ -153,7 +153,7 @@ static int check_all(struct dev *dev, struct check *check, char ret_name[DEV_GEN
     const struct fault found = keep_fault(installed->leaf ? check_installed(dev, check) : 0);
     /* Last, since it may need the TPM too, whose time the key comes first in. */
     if (found.code != PC_EUNREACH && found.code != PC_EAUTH)
-        say(dev_tidy(dev), "what was left is cleared away later");
+        dev_tidy_try(dev);
     if (found.code == 0 && installed->leaf && !installed->record.reloaded)
         memcpy(ret_name, installed->name, DEV_GENERATION_TEXT);
     return return_fault(&found);

@@ -147,9 +147,8 @@ static bool is_same(const struct dev_installed *a, const struct dev_installed *b
 static int confirm(struct dev *dev, const struct dev_installed *proven, struct dev_confirm_report *report)
 {
     dev_autoinstalled installed = {0};
-    int r = dev_tidy(dev);
-    if (r == 0)
-        r = dev_installed_read(dev->settings.dir, &installed);
+    dev_tidy_try(dev);
+    int r = dev_installed_read(dev->settings.dir, &installed);
     if (r < 0)
         return r;
     if (!installed.leaf)

@@ -122,10 +122,10 @@ static int install(struct dev *dev, const struct dev_delivery *delivery, struct 
         r = dev_generation_current(dir, name);
     if (r == 0)
         r = dev_folder_owner(dir, name);
-    if (r == 0)
-        r = dev_tidy(dev);
-    if (r == 0)
-        r = dev_candidate_judge(dev, delivery, &candidate);
+    if (r < 0)
+        return r;
+    dev_tidy_try(dev);
+    r = dev_candidate_judge(dev, delivery, &candidate);
     if (r == 0)
         r = prove_key(dev, &candidate);
     if (r < 0)

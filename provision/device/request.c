@@ -121,7 +121,7 @@ static int begin_again(struct dev *dev, struct dev_installed *ret)
     const char *dir = dev->settings.dir, *plant = dev->settings.plant;
     int r = pc_file_exists(dir) ? dev_begin(dev, false) : 0;
     if (r == 0 && dev->lock >= 0)
-        r = dev_tidy(dev);
+        dev_tidy_try(dev);
     if (r == 0)
         r = dev_installed_read(dir, ret);
     if (r < 0)

@@ -61,9 +61,8 @@ static int rollback(struct dev *dev, struct dev_install_report *ret, bool *ret_o
 {
     const char *dir = dev->settings.dir;
     dev_autoinstalled current = {0}, previous = {0};
-    int r = dev_tidy(dev);
-    if (r == 0)
-        r = dev_installed_read(dir, &current);
+    dev_tidy_try(dev);
+    int r = dev_installed_read(dir, &current);
     if (r < 0)
         return r;
     if (!current.leaf)

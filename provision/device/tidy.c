@@ -172,6 +172,12 @@ int dev_tidy(struct dev *dev)
     return dev_tidy_count(dev, &dropped);
 }
 
+void dev_tidy_try(struct dev *dev)
+{
+    if (dev_tidy(dev) < 0)
+        pc_log(PC_LOG_WARNING, "what was left is cleared away later: %s", pc_error_text());
+}
+
 int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
 {
     const char *dir = dev->settings.dir;

@@ -22,6 +22,8 @@ int dev_generation_drop(struct dev *dev, const char *name, struct dev_forget_rep
  * pending, and generations other than the current, the previous and a legacy one go. Where nothing is
  * current, nothing goes. The TPM is opened only when a key has to go. */
 int dev_tidy(struct dev *dev);
+/* The same, for what can do without: only warns when, say, the owner's auth value is missing. */
+void dev_tidy_try(struct dev *dev);
 int dev_tidy_count(struct dev *dev, struct dev_forget_report *count); /* adds what went */
 
 /* Makes room in the TPM: the previous generation, which only a roll-back would need, gives up its key.

@@ -63,5 +63,28 @@ openssl_sign ours "$UUID1" four.csr four.crt 29
 expect 1 "a reload that fails" "$PLANTCERT" install -q four.crt
 expect 1 "after going back too" rollback --json
 json "is told, and the set stands" 'd["reload_failed"] and d["serial"] == "'"$(serial_of three.crt)"'"'
+# What an earlier run could not clear away, for want of the owner's auth value, is no reason not to go back.
+"$PLANTCERT" forget -q --force
+sed -i '/^reload /d' plantcert.conf
+tpm2_changeauth -T "$SWTPM_TCTI" -Q -c o secret
+printf 'secret\n' >owner
+chmod 600 owner
+for name in five six seven; do
+    "$PLANTCERT" request -q -o $name.csr --owner-auth-file owner
+    openssl_sign ours "$UUID1" $name.csr $name.crt 29
+    "$PLANTCERT" install -q --ca ours.crt $name.crt 2>"$WORK/err"
+done
+said "cleared away later" "a key stays that nothing needs any more"
+same "$(ours)" 3 "beside the two that are kept"
+check "back, without the auth value" rollback
+same "$(serial_of voke/device.crt)" "$(serial_of six.crt)" "to the set before"
+said "cleared away later" "and the key is told of"
+check "renew" "$PLANTCERT" renew -o eight.csr
+openssl_sign ours "$UUID1" eight.csr eight.crt 29
+check "install" "$PLANTCERT" install eight.crt
+check "confirm" "$PLANTCERT" confirm
+check "once more" "$PLANTCERT" confirm
+check "with the auth value" "$PLANTCERT" confirm --owner-auth-file owner
+same "$(ours)" 1 "they go"
 check "nothing is left loaded" swtpm_is_clean
 finish
