@@ -134,7 +134,7 @@ static void signs_first(void **state)
 {
     (void)state;
     for (size_t i = 0; i < KEYS; i++) {
-        struct party party = {NULL};
+        struct party party = {0};
 
         setup_party(&party, keys[i].file);
         party.certificate = certify(party.key);
@@ -148,7 +148,7 @@ static void signs_first(void **state)
 /* Another provider empties the caches when it comes. */
 static void signs_first_after_another_provider(void **state)
 {
-    struct party party = {NULL};
+    struct party party = {0};
     OSSL_PROVIDER *base;
 
     (void)state;
