@@ -29,13 +29,16 @@ static int reach_tpm(struct dev *dev)
 
 /* From here on no client finds the set, but what was there before us, and the generations are records of keys
  * to evict. */
-static int unlink_set(const char *dir, const char *current, struct dev_forget_report *count)
+static int unlink_set(const char *dir, struct dev_forget_report *count)
 {
-    char target[DEV_LINK_MAX];
-    snprintf(target, sizeof target, "generations/%s", current);
+    char current[DEV_GENERATION_TEXT], target[DEV_LINK_MAX];
     int r = dev_legacy_give_back(dir);
     if (r == 0)
-        r = dev_folder_unlink(dir, &count->files);
+        r = dev_generation_current(dir, current);
+    if (r < 0)
+        return r;
+    snprintf(target, sizeof target, "generations/%s", current);
+    r = dev_folder_unlink(dir, &count->files);
     return r < 0 ? r : dev_link_remove(dir, "current", target, &count->files);
 }
 
@@ -67,11 +70,11 @@ static int drop_pending(struct dev *dev, const char *current, struct dev_forget_
     return r < 0 ? r : dev_pending_drop(dev, count);
 }
 
-static int drop_all(struct dev *dev, const char *current, struct dev_forget_report *count)
+static int drop_all(struct dev *dev, struct dev_forget_report *count)
 {
     int r = reach_tpm(dev);
     if (r == 0)
-        r = unlink_set(dev->settings.dir, current, count);
+        r = unlink_set(dev->settings.dir, count);
     if (r == 0)
         r = drop_generations(dev, count);
     if (r == 0)
@@ -94,7 +97,7 @@ int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret)
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
     r = dev_generation_current(dir, current);
     if (r == 0)
-        r = current[0] && !force ? drop_pending(busy, current, &count) : drop_all(busy, current, &count);
+        r = current[0] && !force ? drop_pending(busy, current, &count) : drop_all(busy, &count);
     if (r == 0)
         *ret = count;
     return r;

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -125,6 +124,9 @@ int dev_legacy_give_back(const char *dir)
 {
     char name[DEV_GENERATION_TEXT], from[DEV_PATH_MAX], to[DEV_PATH_MAX];
     int r = find_whole(dir, name);
+    /* First it is gone back to, so that a cut from here on leaves nothing that is not understood. */
+    if (r == 0 && name[0])
+        r = dev_generation_switch(dir, name);
     if (r < 0 || !name[0])
         return r;
     /* The certificate, which makes the generation whole, last. */

@@ -21,8 +21,8 @@ int dev_legacy_read(const char *dir, struct dev_installed *ret);
 /* Makes what dev_legacy_read gave the current generation, and the plain files links into it, name by name: a
  * client finds the same bytes at every moment. Goes on from wherever a cut stopped it. */
 int dev_legacy_take(const char *dir, const struct dev_installed *legacy, char ret_name[DEV_GENERATION_TEXT]);
-/* Moves the plain files back from the generation that they were made, if one can be gone back to: what was
- * taken over was not ours to remove. Goes on from wherever a cut stopped it. */
+/* Goes back to the generation that the plain files were made, if there is a whole one, and moves them where
+ * they were: what was taken over was not ours to remove. Goes on from wherever a cut stopped it. */
 int dev_legacy_give_back(const char *dir);
 
 #endif

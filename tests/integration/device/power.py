@@ -63,6 +63,7 @@ SCENARIOS = {
     "install, forward again": ("rolled back", "install in/b.crt", ""),
     "forget": ("rekeyed", "forget", "key-in-use"),
     "forget --force": ("switched, pending", "forget --force", ""),
+    "forget --force, legacy": ("legacy, switched", "forget --force", ""),
     "takeover": ("legacy", "install --ca in/ca.crt in/a.crt", ""),
     "confirm, legacy": ("legacy, switched", "confirm", ""),
     "rollback, legacy": ("legacy, switched", "rollback", ""),
