@@ -15,7 +15,6 @@
 
 #include "src/base/error.h"
 #include "src/base/secret.h"
-#include "src/base/secret.h"
 
 #define STACK (512 * 1024) /* a process with locked memory pays for the whole of it */
 
@@ -55,6 +54,36 @@ static int find_srk_auth(const struct prov_job *job, struct pc_secret **ret)
     return pc_secret_from_file("SRK's auth value", path, ret);
 }
 
+/* Some octets of a hash of the key's Name and the auth value that it is used with; 0 when out of memory. */
+static uint64_t mark(const struct prov_job *job, const struct pc_secret *srk_auth)
+{
+    const struct tpm_name *name = tpm_key_name(job->key);
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    uint64_t ret = 0;
+
+    if (digest != NULL && EVP_DigestInit_ex2(digest, EVP_sha256(), NULL) == 1 &&
+        EVP_DigestUpdate(digest, name->octets, name->len) == 1 &&
+        (srk_auth == NULL || EVP_DigestUpdate(digest, srk_auth->data, srk_auth->len) == 1) &&
+        EVP_DigestFinal_ex(digest, hash, NULL) == 1)
+        memcpy(&ret, hash, sizeof(ret));
+    EVP_MD_CTX_free(digest);
+    return ret;
+}
+
+/* A client connects again and again, and where the key above ours is not noDA the TPM counts: tried with each
+ * connection, a wrong value would end in lockout for all who use the TPM. */
+static int judge_refused(const struct prov_job *job, const struct pc_secret *srk_auth)
+{
+    uint64_t refused = atomic_load(&job->context->refused);
+
+    if (refused == 0 || refused != mark(job, srk_auth))
+        return 0;
+    return pc_fail_named(PC_EAUTH, "tpm-auth",
+                         "the TPM has refused this key's auth value, which is not tried again: %s",
+                         srk_auth != NULL ? "give another one" : "srk-auth-file gives the SRK's");
+}
+
 static void *run(void *argument)
 {
     struct prov_job *job = argument;
@@ -68,10 +97,14 @@ static void *run(void *argument)
     if (srk_auth != NULL)
         place.srk_auth = srk_auth;
     if (r == 0)
+        r = judge_refused(job, place.srk_auth);
+    if (r == 0)
         r = tpm_open(&place, &tpm);
     if (r == 0)
         r = tpm_key_sign(tpm, job->key, job->scheme, job->md, job->digest, job->digest_len, job->signature,
                          &job->len);
+    if (r == PC_EAUTH && strcmp(pc_error_name(), "tpm-auth") == 0)
+        atomic_store(&job->context->refused, mark(job, place.srk_auth));
     if (r < 0) {
         job->fault.code = r;
         job->fault.name = pc_error_name();

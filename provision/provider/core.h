@@ -2,6 +2,7 @@
 #ifndef PROV_CORE_H
 #define PROV_CORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <openssl/core.h>
@@ -28,6 +29,7 @@ struct prov_context {
     bool allow_simulator;
     char *srk_auth_file; /* owned; of the stanza: read for each signature that needs it, by whoever signs */
     struct pc_secret *srk_auth; /* owned; a program's own */
+    atomic_ullong refused;      /* which key and auth value the TPM has refused last (apart.c); 0: none */
     bool silent;                /* tpm2-tss is not to write to the program's stderr */
     int timeout_ms;
     bool thorough; /* as in struct tpm_place; not for clients */

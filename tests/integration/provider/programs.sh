@@ -55,12 +55,12 @@ foreign() {
 }
 check 'tpm2-tools make a key' foreign 0x81000001 tools.tpm
 check 'it signs here' signs tools.tpm
-guarded_srk() {
+guarded_srk() { # HANDLE [ATTRIBUTE…]
     tpm2_createprimary -Q -T "$SWTPM_TCTI" -C o -G ecc256:aes128cfb -p srk-secret -c primary.ctx \
-        -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt' &&
-        tpm2_evictcontrol -Q -T "$SWTPM_TCTI" -C o -c primary.ctx 0x81000020 && tpm2_flushcontext -T "$SWTPM_TCTI" -t
+        -a "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt${2:-}" &&
+        tpm2_evictcontrol -Q -T "$SWTPM_TCTI" -C o -c primary.ctx "$1" && tpm2_flushcontext -T "$SWTPM_TCTI" -t
 }
-check 'an SRK with an auth value' guarded_srk
+check 'an SRK with an auth value' guarded_srk 0x81000020 '|noda'
 check 'a key under it' foreign 0x81000020 guarded.tpm -P srk-secret
 expect 1 'without the value it is refused' ossl dgst -sha256 -sign guarded.tpm -out sig data
 said 'the TPM refuses authorization' 'and it is said why'
@@ -85,6 +85,16 @@ chmod 0644 srk.auth
 CONF=$(with_auth "$WORK/srk.auth")
 expect 1 'nor with one that anybody may read' ossl dgst -sha256 -sign guarded.tpm -out sig data
 said 'settings are wrong.*srk.auth.*mode' 'and it is said why'
+# A client that nobody visits connects again and again: a TPM that counts must not be led into lockout by that.
+check 'an SRK that is not noDA' guarded_srk 0x81000021
+check 'a key under it' foreign 0x81000021 counted.tpm -P srk-secret
+five_times() { WORK=$WORK OPENSSL_CONF=$1 client "$PC_BUILD/tests/integration/provider/provider_load" 5 "$2"; }
+expect 1 'a program signs five times with a wrong value' five_times "$(with_auth "$WORK/wrong.auth")" counted.tpm
+same "$(swtpm_lockout)" 1 'which the TPM was told once'
+expect 1 'another does without one' five_times "$GOOD" counted.tpm
+same "$(swtpm_lockout)" 2 'which the TPM was told once, too'
+chmod 0600 srk.auth
+check 'with the right one it signs five times' five_times "$(with_auth "$WORK/srk.auth")" counted.tpm
 CONF=$GOOD
 check 'nothing is left in the TPM' swtpm_is_clean
 
