@@ -95,6 +95,9 @@ static const struct {
     {"chain-expired",
      "Renew: plantcert renew (the same key) or rekey (a new one), plantca sign, plantcert install."},
     {"chain-anchor", "Install a certificate of the CA in ca.crt, or the right CA: plantcert install --ca."},
+    {"state-damaged", "plantcert rollback, if a set is kept from before; else start afresh: plantcert forget "
+                      "--force, plantcert "
+                      "request, plantca sign --replace, plantcert install."},
     {"install-cn", "Correct [device] plant, or install the certificate of this plant."},
 };
 

@@ -95,6 +95,14 @@ int dev_generation_load(const char *dir, const char *name, bool legacy, struct d
     return 0;
 }
 
+/* A record that a disk has lost would say that nothing is kept; these two have been in each from the first.
+ */
+static bool is_whole(const struct pc_config *config)
+{
+    return strcmp(pc_config_origin(config, SECTION, "replaces"), "default") != 0 &&
+           strcmp(pc_config_origin(config, SECTION, "reloaded"), "default") != 0;
+}
+
 int dev_generation_record(const char *dir, const char *name, struct dev_record *ret)
 {
     char path[DEV_PATH_MAX];
@@ -102,6 +110,10 @@ int dev_generation_record(const char *dir, const char *name, struct dev_record *
     struct pc_config *config = NULL;
     if (pc_config_load(record_table, RECORD_ROWS, path, &config) < 0)
         return pc_refuse("state-damaged", "%s", pc_error_text());
+    if (!is_whole(config)) {
+        pc_config_free(config);
+        return pc_refuse("state-damaged", "%s: a part of it is missing", path);
+    }
     const char *replaces = pc_config_get(config, SECTION, "replaces");
     snprintf(ret->replaces, sizeof ret->replaces, "%s", replaces ? replaces : "");
     ret->reloaded = pc_config_flag(config, SECTION, "reloaded");

@@ -81,7 +81,8 @@ int dev_installed_load(const char *dir, const char *name, struct dev_installed *
     int r = dev_generation_record(dir, name, record);
     if (r == 0)
         r = dev_generation_load(dir, name, record->legacy, &installed.set);
-    if (r == 0 && installed.set.certificate.len)
+    /* None at all is a legacy generation's alone. */
+    if (r == 0 && (installed.set.certificate.len || !record->legacy))
         r = dev_installed_parse(&installed);
     if (r == 0 && !record->legacy && !installed.set.closed)
         r = tpm_keyfile_parse(installed.set.key.data, installed.set.key.len, &installed.key);

@@ -63,6 +63,33 @@ openssl_sign ours "$UUID1" four.csr four.crt 29
 expect 1 "a reload that fails" "$PLANTCERT" install -q four.crt
 expect 1 "after going back too" rollback --json
 json "is told, and the set stands" 'd["reload_failed"] and d["serial"] == "'"$(serial_of three.crt)"'"'
+# A current set that the disk has spoilt: back is the way out, where its record still tells.
+sed -i '/^reload /d' plantcert.conf
+"$PLANTCERT" install -q four.crt
+cp -a voke spoilt
+for file in ca.crt device.crt device.tpm; do
+    rm -rf voke
+    cp -a spoilt voke
+    : >voke/current/$file
+    expect 5 "$file is empty" "$PLANTCERT" check
+    check "back from it" rollback --json
+    json "to the set before" 'd["serial"] == "'"$(serial_of three.crt)"'"'
+    check "which is good" "$PLANTCERT" check
+    check "status" "$PLANTCERT" status --json
+    # Anchors can be given again; what cannot be read otherwise is of no use.
+    kept=None
+    [ $file != ca.crt ] || kept='"0004"'
+    json "what is spoilt is not kept" "d['previous'] == $kept"
+done
+rm -rf voke
+cp -a spoilt voke
+: >voke/current/record
+expect 5 "its record is empty" rollback --json
+json "nothing tells what was before it" 'd["error"]["name"] == "state-damaged"'
+same "$(ls voke/generations | xargs) $(ours)" "0002 0004 2" "nor is anything cleared away"
+rm -rf voke
+cp -a spoilt voke
+
 # What an earlier run could not clear away, for want of the owner's auth value, is no reason not to go back.
 "$PLANTCERT" forget -q --force
 sed -i '/^reload /d' plantcert.conf

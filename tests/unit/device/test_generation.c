@@ -197,9 +197,16 @@ static void test_damaged_record(void **state)
 {
     (void)state;
     static const char *const damaged[] = {
-        "[generation]\nreplaces = ../../etc\n", "[generation]\nreplaces = 00001\n",
-        "[generation]\nreloaded = maybe\n",     "[generation]\nreplaces = 0001\nreplaces = 0002\n",
-        "[other]\nreplaces = 0001\n",           "\x7f\x45\x4c\x46",
+        "[generation]\nreplaces = ../../etc\n",
+        "[generation]\nreplaces = 00001\n",
+        "[generation]\nreloaded = maybe\n",
+        "[generation]\nreplaces = 0001\nreplaces = 0002\n",
+        "[other]\nreplaces = 0001\n",
+        "\x7f\x45\x4c\x46",
+        "",
+        "[generation]\n",
+        "[generation]\nreplaces = 0001\n",
+        "[generation]\nreloaded = yes\n",
     };
     struct dev_record record;
     char path[DEV_PATH_MAX];
