@@ -65,6 +65,7 @@ static int take(struct dev *dev, struct tpm *tpm, const char *plant, struct dev_
         return r;
     pending->present = true;
     pending->step = DEV_STEP_REQUESTED;
+    pending->adopted = true;
     pending->handle = tpm_key_handle(pending->key);
     pending->name = *tpm_key_name(pending->key);
     snprintf(pending->plant, sizeof pending->plant, "%s", plant);

@@ -177,7 +177,7 @@ static int describe(struct dev *dev, const struct check *check, struct dev_statu
     ret->key_error = check->key.code;
     ret->key_name = check->key_checked ? check->key.name : "";
     snprintf(ret->key_text, sizeof ret->key_text, "%s", check->key.text);
-    ret->next = dev_status_next(ret);
+    dev_status_advise(ret);
     return 0;
 }
 
@@ -203,7 +203,14 @@ int dev_check(struct dev *dev, struct dev_status *ret)
     if (r < 0)
         return r;
     if (!ret->installed)
-        return pc_fail_named(PC_EPENDING, "not-installed", "%s: no certificate is installed yet",
-                             dev->settings.dir);
-    return owed[0] ? tell(dev, owed, begun) : 0;
+        return pc_fail_named(PC_EPENDING, "not-installed", "%s: no certificate is installed yet%s",
+                             dev->settings.dir, ret->plain ? ": " DEV_PLAIN_FILES : "");
+    if (!owed[0])
+        return 0;
+    r = tell(dev, owed, begun);
+    if (r == 0 && !dev->settings.defer_reload) {
+        ret->reload_owed = false;
+        dev_status_advise(ret);
+    }
+    return r;
 }

@@ -133,16 +133,27 @@ enum dev_state {
     DEV_STATES
 };
 const char *dev_state_name(enum dev_state state); /* "none", "key_pending", … */
-/* What to do next, one sentence; "" when nothing is to be done. A literal. */
-const char *dev_state_advice(enum dev_state state);
+
+/* Whether a key that is not the one in use is where it should be. */
+enum dev_key_found { DEV_KEY_UNASKED, DEV_KEY_THERE, DEV_KEY_GONE };
+
+/* What to call dev_status.plain where nothing is installed. */
+#define DEV_PLAIN_FILES "a PLC with plain files: request, then install takes them over"
+
+#define DEV_NEXT_MAX 320 /* bytes, with the NUL */
 
 struct dev_status {
     enum dev_state state;
     bool due, expired;           /* of the installed certificate; true together where both hold */
     bool confirmed, rolled_back; /* of the installed set */
     bool legacy;                 /* a device.key of before is still there, for dev_forget_legacy */
+    bool plain; /* the certificate in use, or, where none is installed, what lies in the folder, are plain
+                   files of before */
+    bool reload_owed;   /* clients have not been told of the set in use */
+    bool plant_differs; /* the configured plant is not the installed one */
+    bool adopted;       /* the pending key was taken back: its certificate exists */
     struct dev_clock clock;
-    const char *next; /* what to do next, one sentence, "" when nothing is to be done; a literal */
+    char next[DEV_NEXT_MAX]; /* what to do next, one sentence, "" when nothing is to be done */
     struct dev_key_report pending, current;
     bool installed;
     char cn[PKI_UUID_TEXT], serial[41], certificate_sha256[PKI_FINGERPRINT_TEXT];
@@ -153,6 +164,8 @@ struct dev_status {
     int key_error;    /* what it said: 0 or PC_E… */
     const char *key_name; /* ... by name (base/error.h), "" when nothing is wrong */
     char key_text[512];
+    enum dev_key_found pending_key, previous_key; /* beside an installed key; the previous set's */
+    bool read;                                    /* the folder could be read */
 };
 /* The check at boot: whatever an interrupted run left is brought to an end, the installed set is verified
  * (chain to the anchor, dates, key by its Name: at most 3 TPM commands for a handle, 5 for a blob), the floor

@@ -12,6 +12,7 @@
 #include "provision/device/check.h"
 #include "provision/device/doctor_steps.h"
 #include "provision/device/operation.h"
+#include "provision/device/status.h"
 #include "src/base/error.h"
 #include "src/pki/chain.h"
 #include "src/pki/openssl.h"
@@ -65,8 +66,6 @@ void doctor_fault(struct doctor *doctor, int code, const char *name, const char 
     doctor->ended = true;
 }
 
-#define AFRESH "Start afresh: plantcert request, plantca sign --replace, plantcert install."
-
 static const struct {
     const char *name, *advice;
 } advices[] = {
@@ -88,18 +87,30 @@ static const struct {
     {"tpm-failure", "Restart the machine; if it stays so, the TPM is broken."},
     {"tpm-lockout", "Wait as long as it says, and find the program that gives the TPM wrong auth values."},
     {"tpm-auth", "Give the SRK's auth value: [tpm] srk-auth-file."},
-    {"key-absent", "The TPM was cleared, or is another one. " AFRESH},
-    {"key-name", "Another key is where ours was: the TPM was cleared, or is another one. " AFRESH},
+    {"key-absent", "The TPM was cleared, or is another one. "},
+    {"key-name", "Another key is where ours was: the TPM was cleared, or is another one. "},
     {"key-certificate", "plantcert install the certificate again, or start afresh: plantcert request."},
     {"keyfile-parse", "plantcert install the certificate again: the key's file is written anew."},
-    {"chain-expired",
-     "Renew: plantcert renew (the same key) or rekey (a new one), plantca sign, plantcert install."},
+    {"chain-expired", ""},
     {"chain-anchor", "Install a certificate of the CA in ca.crt, or the right CA: plantcert install --ca."},
     {"state-damaged", "plantcert rollback, if a set is kept from before; else start afresh: plantcert forget "
                       "--force, plantcert "
                       "request, plantca sign --replace, plantcert install."},
-    {"install-cn", "Correct [device] plant, or install the certificate of this plant."},
+    {"install-cn", DEV_ADVICE_PLANT},
 };
+
+/* Where what is to be done is what `plantcert status` says; "" for other faults. */
+static const char *ask_status(struct doctor *doctor, const char *name)
+{
+    struct dev_status *status = &doctor->status;
+    bool lost = strcmp(name, "key-absent") == 0 || strcmp(name, "key-name") == 0;
+    if (!status->read || (!lost && strcmp(name, "chain-expired") != 0))
+        return "";
+    if (lost)
+        status->key_name = name;
+    dev_status_advise(status);
+    return status->next;
+}
 
 void doctor_fault_error(struct doctor *doctor)
 {
@@ -107,7 +118,7 @@ void doctor_fault_error(struct doctor *doctor)
     doctor_fault(doctor, pc_error_code(), name, "%s", pc_error_text());
     for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++)
         if (strcmp(advices[i].name, name) == 0)
-            doctor_advise(doctor, "%s", advices[i].advice);
+            doctor_advise(doctor, "%s%s", advices[i].advice, ask_status(doctor, name));
 }
 
 /* --- the TPM --- */
@@ -195,17 +206,18 @@ static int probe(struct doctor *doctor)
 static void look_key(struct doctor *doctor)
 {
     const struct dev_installed *installed = &doctor->installed;
-    struct dev_status status;
+    const struct dev_status *status = &doctor->status;
     int r = dev_installed_read(doctor->dev->settings.dir, &doctor->installed);
+    if (r == 0)
+        r = dev_status(doctor->dev, true, &doctor->status);
     if (r < 0) {
         doctor_fault_error(doctor);
         return;
     }
     if (!installed->leaf) {
-        doctor_fault(doctor, PC_EPENDING, "not-installed", "no certificate is installed in %s",
-                     doctor->dev->settings.dir);
-        if (dev_status(doctor->dev, true, &status) == 0)
-            doctor_advise(doctor, "%s", dev_state_advice(status.state));
+        doctor_fault(doctor, PC_EPENDING, "not-installed", "no certificate is installed in %s%s",
+                     doctor->dev->settings.dir, status->plain ? ": " DEV_PLAIN_FILES : "");
+        doctor_advise(doctor, "%s", status->next);
         return;
     }
     if (!installed->key) {

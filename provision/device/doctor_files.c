@@ -238,5 +238,5 @@ void doctor_chain(struct doctor *doctor)
     doctor_find(doctor, due ? DEV_WARNING : DEV_FINE, "%s, serial %s, to ca.crt, until %s", leaf.cn,
                 leaf.serial, until);
     if (due)
-        doctor_advise(doctor, "%s", dev_state_advice(DEV_DUE));
+        doctor_advise(doctor, "%s", doctor->status.next);
 }

@@ -15,6 +15,7 @@ struct doctor {
     const char *step; /* the one that is looked at now */
     bool ended;       /* at a fault: the steps behind it are skipped */
     struct dev_installed installed;
+    struct dev_status status;         /* without the TPM; from the step "key" on */
     STACK_OF(X509) * anchors, *chain; /* owned; of the installed set */
     struct dev_clock clock;
     bool locked_out; /* the TPM, by its own word */

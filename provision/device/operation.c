@@ -121,8 +121,8 @@ int dev_key_lost(int r)
     char text[512];
     snprintf(text, sizeof text, "%s", pc_error_text());
     return pc_refuse(name,
-                     "%s; the TPM was cleared, or is another one: make a new key and have it certified "
-                     "(plantcert request, plantca sign --replace, plantcert install)",
+                     "%s: make a new key and have it certified (plantcert request, plantca sign --replace, "
+                     "plantcert install)",
                      text);
 }
 

@@ -66,6 +66,7 @@ static const struct pc_setting state_table[] = {
     {.section = SECTION, .key = "handle", .check = check_handle},
     {.section = SECTION, .key = "name", .check = check_tpm_name},
     {.section = SECTION, .key = "plant", .check = pki_uuid_check},
+    {.section = SECTION, .key = "adopted", .fallback = "no", .check = pc_check_flag},
 };
 
 void dev_pending_clear(struct dev_pending *pending)
@@ -85,6 +86,7 @@ static void take_values(const struct pc_config *config, struct dev_pending *ret)
         pc_unhex(value, ret->name.octets, sizeof ret->name.octets, &ret->name.len);
     if ((value = pc_config_get(config, SECTION, "plant")) != NULL)
         snprintf(ret->plant, sizeof ret->plant, "%s", value);
+    ret->adopted = pc_config_flag(config, SECTION, "adopted");
 }
 
 static int load_state(const char *dir, struct dev_pending *ret)
@@ -175,8 +177,9 @@ int dev_pending_write_state(const char *dir, const struct dev_pending *pending)
     pc_hex(pending->name.octets, pending->name.len, name);
     if (pending->handle)
         snprintf(handle, sizeof handle, "0x%08x", pending->handle);
-    int len = snprintf(text, sizeof text, "[" SECTION "]\nstep = %s\nhandle = %s\nname = %s\nplant = %s\n",
-                       step_names[pending->step], handle, name, pending->plant);
+    int len = snprintf(
+        text, sizeof text, "[" SECTION "]\nstep = %s\nhandle = %s\nname = %s\nplant = %s\nadopted = %s\n",
+        step_names[pending->step], handle, name, pending->plant, pending->adopted ? "yes" : "no");
     const struct pc_file_options options = {.mode = 0600};
     return pc_file_write(path, text, (size_t)len, &options);
 }

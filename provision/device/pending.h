@@ -25,6 +25,7 @@ struct dev_pending {
     uint32_t handle;           /* written down before EvictControl; 0 for a blob */
     struct tpm_name name;      /* of the key that `handle` was meant for; len 0 when none was written */
     char plant[PKI_UUID_TEXT]; /* "" until requested */
+    bool adopted;              /* taken back against a certificate, and no CSR given out since */
 };
 void dev_pending_clear(struct dev_pending *pending);
 #define dev_autopending PC_CLEANUP(dev_pending_clear) struct dev_pending

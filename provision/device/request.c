@@ -45,9 +45,10 @@ static int sign_request(struct dev *dev, const struct pc_bytes *file, const char
 /* The plant is on disk before the CSR is out. */
 static int remember(struct dev *dev, const char *plant, struct dev_pending *pending)
 {
-    if (pending->step == DEV_STEP_REQUESTED)
+    if (pending->step == DEV_STEP_REQUESTED && !pending->adopted)
         return 0;
     pending->step = DEV_STEP_REQUESTED;
+    pending->adopted = false;
     snprintf(pending->plant, sizeof pending->plant, "%s", plant);
     return dev_pending_write_state(dev->settings.dir, pending);
 }

@@ -10,6 +10,7 @@
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
 #include "provision/device/legacy.h"
+#include "provision/device/reload.h"
 #include "provision/device/status.h"
 #include "src/base/error.h"
 #include "src/pki/chain.h"
@@ -33,30 +34,6 @@ const char *dev_state_name(enum dev_state state)
     return state_names[state];
 }
 
-static const char *const advice[] = {
-    [DEV_NONE] = "Ask for a certificate: plantcert request.",
-    [DEV_KEY_PENDING] = "Ask for a certificate with the pending key: plantcert request.",
-    [DEV_REQUESTED] =
-        "Have the request signed (plantca sign), then install the certificate: plantcert install.",
-    [DEV_INSTALLED] = "",
-    [DEV_DUE] =
-        "Renew: plantcert renew (the same key) or rekey (a new one), plantca sign, plantcert install.",
-    [DEV_EXPIRED] =
-        "Renew: plantcert renew (the same key) or rekey (a new one), plantca sign, plantcert install.",
-    [DEV_REKEY_PENDING] = "Have the new key certified: plantca sign --replace, then plantcert install.",
-    [DEV_SWITCHED] =
-        "Prove the new set (plantcert confirm --mqtt HOST:PORT), or go back: plantcert rollback.",
-    [DEV_ROLLED_BACK] =
-        "Install the newer certificate again, or a better one; or keep this one: plantcert confirm.",
-    [DEV_CONFIRMED] = "",
-};
-static_assert(sizeof advice / sizeof advice[0] == DEV_STATES, "advice for each state");
-
-const char *dev_state_advice(enum dev_state state)
-{
-    return advice[state];
-}
-
 static enum dev_state state_of(const struct dev_status *status, bool pending, enum dev_step step)
 {
     if (!status->installed)
@@ -78,20 +55,6 @@ static enum dev_state state_of(const struct dev_status *status, bool pending, en
     return DEV_INSTALLED;
 }
 
-const char *dev_status_next(const struct dev_status *status)
-{
-    bool lost = status->installed &&
-                (strcmp(status->key_name, "key-absent") == 0 || strcmp(status->key_name, "key-name") == 0);
-    if (lost && status->state != DEV_REKEY_PENDING)
-        return "Start afresh: plantcert request, plantca sign --replace, plantcert install.";
-    bool plain = status->installed && !status->current.present && !status->key_closed;
-    if (plain && (status->due || status->expired) && status->state != DEV_REKEY_PENDING)
-        return "Have a key made in the TPM and certified: plantcert rekey, plantca sign, plantcert install.";
-    if (status->state == DEV_CONFIRMED && status->legacy && !plain)
-        return "Destroy the old device.key: plantcert forget --legacy.";
-    return dev_state_advice(status->state);
-}
-
 static int describe_installed(const struct dev *dev, const struct dev_installed *installed,
                               struct dev_status *ret)
 {
@@ -105,6 +68,10 @@ static int describe_installed(const struct dev *dev, const struct dev_installed 
     ret->installed = true;
     ret->confirmed = record->confirmed;
     ret->rolled_back = record->rolled_back && record->replaces[0];
+    ret->plain = record->legacy;
+    ret->reload_owed = !record->reloaded && dev_reload_wanted(dev);
+    ret->plant_differs =
+        dev->settings.plant && *dev->settings.plant && strcmp(dev->settings.plant, leaf.cn) != 0;
     ret->key_closed = installed->set.closed;
     memcpy(ret->cn, leaf.cn, sizeof ret->cn);
     memcpy(ret->serial, leaf.serial, sizeof ret->serial);
@@ -145,29 +112,73 @@ static int describe_pending(const char *dir, const struct dev_installed *install
     bool other = pending->key && !(installed->key &&
                                    tpm_name_equal(tpm_key_name(pending->key), tpm_key_name(installed->key)));
     ret->key_closed = ret->key_closed || closed;
+    ret->adopted = pending->adopted;
     *ret_there = closed || other;
     return other ? dev_key_describe(pending->key, &ret->pending) : 0;
 }
 
-static void probe(struct dev *dev, const struct tpm_key *key, struct dev_status *ret)
+/* Plain files of before, where nothing of ours is installed. */
+static bool plain_files(const char *dir)
+{
+    unsigned plain = 0;
+    return dev_legacy_key(dir) || (dev_folder_check(dir, &plain) == 0 && plain > 0);
+}
+
+static int ask(struct dev *dev, const struct tpm_key *key)
 {
     struct tpm *tpm;
     int r = dev_tpm(dev, &tpm);
-    if (r == 0)
-        r = tpm_key_probe(tpm, key);
+    return r < 0 ? r : tpm_key_probe(tpm, key);
+}
+
+static enum dev_key_found found(int r)
+{
+    return r == 0 ? DEV_KEY_THERE : dev_key_gone(r) ? DEV_KEY_GONE : DEV_KEY_UNASKED;
+}
+
+/* The key in use, else the pending one. */
+static void probe(struct dev *dev, const struct tpm_key *key, struct dev_status *ret)
+{
+    int r = ask(dev, key);
     if (ret->installed)
         r = dev_key_lost(r);
     ret->key_checked = true;
     ret->key_error = r;
     ret->key_name = r < 0 ? pc_error_name() : "";
     snprintf(ret->key_text, sizeof ret->key_text, "%s", r < 0 ? pc_error_text() : "");
+}
+
+/* Whether one could go back. A previous set that cannot be read is not known. */
+static enum dev_key_found find_previous(struct dev *dev, bool offline, const struct dev_status *status)
+{
+    const char *dir = dev->settings.dir;
+    dev_autoinstalled previous = {0};
+    if (!status->previous[0] || dev_installed_load(dir, status->previous, &previous) < 0)
+        return DEV_KEY_UNASKED;
+    if (previous.record.legacy)
+        return dev_legacy_whole(dir, status->previous) ? DEV_KEY_THERE : DEV_KEY_GONE;
+    return offline || !previous.key ? DEV_KEY_UNASKED : found(ask(dev, previous.key));
+}
+
+/* All that the TPM has to say. One that does not answer is not asked again. */
+static void describe_keys(struct dev *dev, bool offline, const struct dev_installed *installed,
+                          const struct dev_pending *pending, struct dev_status *ret)
+{
+    const struct tpm_key *key = installed->leaf ? installed->key : pending->key;
+    if (key && !offline)
+        probe(dev, key, ret);
+    bool silent = offline || ret->key_error == PC_EUNREACH || ret->key_error == PC_EAUTH;
+    if (!silent && installed->leaf && ret->pending.present)
+        ret->pending_key = found(ask(dev, pending->key));
+    ret->previous_key = find_previous(dev, silent, ret);
     dev_end(dev);
 }
 
 int dev_status(struct dev *dev, bool offline, struct dev_status *ret)
 {
     const char *dir = dev->settings.dir;
-    struct dev_status status = {.state = DEV_NONE, .key_name = "", .legacy = dev_legacy_key(dir)};
+    struct dev_status status = {
+        .state = DEV_NONE, .key_name = "", .legacy = dev_legacy_key(dir), .read = true};
     dev_autoinstalled installed = {0};
     dev_autopending pending = {0};
     bool waiting = false;
@@ -183,10 +194,10 @@ int dev_status(struct dev *dev, bool offline, struct dev_status *ret)
     if (r < 0)
         return r;
     status.state = state_of(&status, waiting, pending.step);
-    const struct tpm_key *key = installed.leaf ? installed.key : pending.key;
-    if (key && !offline)
-        probe(dev, key, &status);
-    status.next = dev_status_next(&status);
+    if (!installed.leaf)
+        status.plain = plain_files(dir);
+    describe_keys(dev, offline, &installed, &pending, &status);
+    dev_status_advise(&status);
     *ret = status;
     return 0;
 }

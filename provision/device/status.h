@@ -4,7 +4,12 @@
 
 #include "provision/device/device.h"
 
-/* The sentence for `next`, once the other fields are set. A literal. */
-const char *dev_status_next(const struct dev_status *status);
+/* Where the configured plant is not the installed one. */
+#define DEV_ADVICE_PLANT                                                                                     \
+    "Correct [device] plant; or, where this PLC is to be another plant: plantcert forget --force, then "     \
+    "plantcert request."
+
+/* Sets `next`, once the other fields are set. */
+void dev_status_advise(struct dev_status *status);
 
 #endif

@@ -89,7 +89,9 @@ int tpm_parent_open(struct tpm *tpm, uint32_t parent, struct tpm_object *ret)
         return make_primary(tpm, NULL, ret);
     int result = tpm_object_find(tpm, parent, ret);
     if (result == 0 && ret->tr == ESYS_TR_NONE)
-        return pc_refuse("key-absent", "the key's parent 0x%08x is not in this TPM; was it cleared?", parent);
+        return pc_refuse("key-absent",
+                         "the key's parent 0x%08x is not in this TPM: it was cleared, or is another one",
+                         parent);
     return result;
 }
 
@@ -116,11 +118,12 @@ int tpm_key_load(struct tpm *tpm, const struct tpm_key *key, struct tpm_object *
     case TPM2_RC_SENSITIVE:
     case TPM2_RC_INSUFFICIENT:
         tpm->last = rc;
-        return pc_refuse("key-absent",
-                         "the wrapped key is not one of this TPM: the TPM was cleared, or the file is "
-                         "another's or damaged "
-                         "(0x%x)",
-                         rc);
+        return pc_refuse(
+            "key-absent",
+            "the wrapped key is not one of this TPM: it was cleared, or is another one, or the file is "
+            "another's or damaged "
+            "(0x%x)",
+            rc);
     default:
         break;
     }
@@ -147,14 +150,18 @@ static int open_handle(struct tpm *tpm, const struct tpm_key *key, struct tpm_ob
     if (result < 0)
         return result;
     if (object.tr == ESYS_TR_NONE)
-        return pc_refuse("key-absent", "nothing is at handle 0x%08x of this TPM; was it cleared?",
+        return pc_refuse("key-absent",
+                         "nothing is at handle 0x%08x of this TPM: it was cleared, or is another one",
                          key->handle);
     struct tpm_name name;
     result = tpm_object_name(tpm, &object, &name);
     if (result < 0)
         return result;
     if (!tpm_name_equal(&name, &key->name))
-        return pc_refuse("key-name", "the key at handle 0x%08x is another one than recorded", key->handle);
+        return pc_refuse(
+            "key-name",
+            "the key at handle 0x%08x is another one than recorded: the TPM was cleared, or is another one",
+            key->handle);
     *ret = object;
     object.tr = ESYS_TR_NONE;
     return 0;

@@ -21,14 +21,14 @@ static void warn(struct cmd *cmd, const struct dev_status *status)
 
 int plantcert_run_check(struct cmd *cmd)
 {
-    struct dev_status status = {.next = NULL};
+    struct dev_status status = {.read = false};
     plantcert_auto at = {0};
     int rc = plantcert_open(cmd, &at);
 
     if (rc != 0)
         return rc;
     rc = dev_check(at.dev, &status);
-    if (status.next != NULL) { /* else the folder could not be read */
+    if (status.read) {
         plantcert_status_tell(cmd, &status);
         warn(cmd, &status);
     }

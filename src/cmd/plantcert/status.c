@@ -29,6 +29,8 @@ static void set_json(struct cmd *cmd, const struct dev_status *status)
     cmd_set(cmd, "{s:b,s:b,s:b,s:b,s:b,s:o,s:s}", "due", status->due, "expired", status->expired, "confirmed",
             status->confirmed, "rolled_back", status->rolled_back, "legacy", status->legacy, "clock",
             clock_json(&status->clock), "next", status->next);
+    cmd_set(cmd, "{s:b,s:b,s:b}", "reload_owed", status->reload_owed, "plain", status->plain, "adopted",
+            status->adopted);
     cmd_set(cmd, "{s:o,s:o,s:o,s:o,s:b,s:o}", "generation", text_or_null(status->generation), "previous",
             text_or_null(status->previous), "current", plantcert_key_json(&status->current), "pending",
             plantcert_key_json(&status->pending), "key_readable", !status->key_closed, "key_check",
@@ -71,6 +73,21 @@ static void say_clock(const struct cmd *cmd, const struct dev_clock *clock)
         cmd_field(cmd, "Clock", "%s is past the trust anchor's end; dates are judged by %s", now, at);
 }
 
+/* Beside a pending key it is said which of the two is meant. */
+static void say_tpm(const struct cmd *cmd, const struct dev_status *status)
+{
+    static const char *const pending[] = {
+        [DEV_KEY_THERE] = "has the pending key", [DEV_KEY_GONE] = "does not have the pending key"};
+    const char *has = !status->installed        ? "has the pending key"
+                      : status->pending.present ? "has the installed key"
+                                                : "has the key";
+
+    if (status->key_checked)
+        cmd_field(cmd, "TPM", "%s", status->key_error == 0 ? has : status->key_text);
+    if (status->pending_key != DEV_KEY_UNASKED)
+        cmd_field(cmd, "TPM", "%s", pending[status->pending_key]);
+}
+
 static void say_all(const struct cmd *cmd, const struct dev_status *status)
 {
     /* A new key that waits must not hide that the old one's time is over. */
@@ -82,6 +99,8 @@ static void say_all(const struct cmd *cmd, const struct dev_status *status)
     cmd_field(cmd, "Folder", "%s", pc_config_get(cmd->config, "device", "dir"));
     if (status->installed)
         say_certificate(cmd, status);
+    else if (status->plain)
+        cmd_field(cmd, "Found", "%s", DEV_PLAIN_FILES);
     if (status->current.present)
         plantcert_key_say(cmd, &status->current);
     if (status->pending.present) {
@@ -90,8 +109,9 @@ static void say_all(const struct cmd *cmd, const struct dev_status *status)
     }
     if (status->key_closed)
         cmd_field(cmd, "Key", "not readable by this user");
-    if (status->key_checked)
-        cmd_field(cmd, "TPM", "%s", status->key_error == 0 ? "has the key" : status->key_text);
+    say_tpm(cmd, status);
+    if (status->reload_owed)
+        cmd_field(cmd, "Reload", "owed: clients have not been told of this set");
     say_clock(cmd, &status->clock);
     if (status->next[0] != '\0')
         cmd_field(cmd, "Next", "%s", status->next);
@@ -118,6 +138,9 @@ int plantcert_run_status(struct cmd *cmd)
     pc_time_format(status.not_after, until);
     if (status.key_checked && status.key_error != 0)
         return pc_fail_named(status.key_error, status.key_name, "%s", status.key_text);
+    if (status.plant_differs)
+        return pc_refuse("install-cn", "the certificate is for %s, but the configured plant is %s", status.cn,
+                         pc_config_get(cmd->config, "device", "plant"));
     if (status.expired)
         return pc_refuse("certificate-expired", "the certificate expired at %s", until);
     if (status.due)
