@@ -42,7 +42,8 @@ void ca_import_report_clear(struct ca_import_report *report);
 /* All in one transaction; run again, it takes a newer CRL, what that revokes, and certificates that are new.
  * What is wrong with one certificate is an item of the report, not a failure. PC_EREFUSED: "import-ca" (no
  * CA certificate, not self-signed, expired), "import-own" (ours), "import-name" (another CA of that name is
- * on record), "import-crl" (not its CRL), "import-crl-old" (older than the one on record), "import-index"
+ * on record, or it has our name and a certificate, not revoked, that does not tell by key identifier whose it
+ * is), "import-crl" (not its CRL), "import-crl-old" (older than the one on record), "import-index"
  * (not to be read, or it revokes what the CRL does not list). Needs no token. `ret` is to be cleared. */
 int ca_import(struct ca *ca, const struct ca_import_options *options, struct ca_import_report *ret);
 /* The imported CA whose CRL lapses first: *ret_next_update, 0 when no CA was imported, 1 when one has no CRL.

@@ -16,13 +16,14 @@ struct ca_publish_options {
 struct ca_shut_out {
     char serial[PKI_SERIAL_TEXT];
     char cn[256]; /* "" when it is not on record */
-    char why[96];
+    char why[192];
 };
 
 struct ca_publish_report {
     char dir[4096];
     size_t written, unchanged, removed; /* files; with dry_run `written` counts what differs in ca/ */
     size_t judged, sampled;             /* certificates: by the serial sets, and verified in full */
+    size_t refused;                     /* of those judged: not accepted by the new files, nor by the old */
     size_t retired;                     /* of the list given: shut out as it says */
     size_t issuers;                     /* in ca.crt */
     bool published;                     /* all files are in place, whatever came after */
@@ -44,6 +45,7 @@ void ca_publish_report_clear(struct ca_publish_report *report);
  *
  * Before anything is replaced every valid certificate on record is judged by the broker's rules under the old
  * files and the new: PC_EREFUSED "publish-preflight" when one would newly be refused and is not on the list.
+ * What an imported CA issued that the old CA file does not hold is judged by the new files alone.
  *
  * Then the reload command is run; its failure is PC_EFAIL with everything published. Then, with a probe set,
  * the broker is asked: PC_EREFUSED "publish-open" when it lets the revoked canary in, "publish-closed" when

@@ -39,16 +39,28 @@ char *pki_verdict_subject(const X509 *certificate)
     return text;
 }
 
+static const char *name_of(int error)
+{
+    for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++)
+        if (verdicts[i].error == error)
+            return verdicts[i].name;
+    return "chain-invalid";
+}
+
 int pki_verdict_refuse(X509_STORE_CTX *context)
 {
     int error = X509_STORE_CTX_get_error(context), depth = X509_STORE_CTX_get_error_depth(context);
     pc_autofree char *subject = pki_verdict_subject(X509_STORE_CTX_get_current_cert(context));
-    const char *name = "chain-invalid";
 
-    for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++) {
-        if (verdicts[i].error == error)
-            name = verdicts[i].name;
-    }
-    return pc_refuse(name, "certificate %d (%s): %s (RFC 5280 §6)", depth, subject ? subject : "no subject",
-                     X509_verify_cert_error_string(error));
+    return pc_refuse(name_of(error), "certificate %d (%s): %s (RFC 5280 §6)", depth,
+                     subject ? subject : "no subject", X509_verify_cert_error_string(error));
+}
+
+int pki_verdict_refuse_leaf(X509_STORE_CTX *context)
+{
+    int error = X509_STORE_CTX_get_error(context);
+
+    if (X509_STORE_CTX_get_error_depth(context) > 0)
+        return pki_verdict_refuse(context);
+    return pc_refuse(name_of(error), "%s (RFC 5280 §6)", X509_verify_cert_error_string(error));
 }

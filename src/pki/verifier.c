@@ -70,7 +70,7 @@ static int judge(const struct pki_verifier *verifier, X509 *leaf, int64_t at)
     verdict = X509_verify_cert(context);
     if (verdict < 0)
         return pc_fail_openssl(PC_EFAIL, "verification");
-    return verdict == 1 ? 0 : pki_verdict_refuse(context);
+    return verdict == 1 ? 0 : pki_verdict_refuse_leaf(context);
 }
 
 int pki_verifier_judge(const struct pki_verifier *verifier, X509 *leaf, int64_t at)

@@ -40,6 +40,8 @@ CNF
     old_crl "$1"
 }
 old_crl() { openssl ca -config "$1/ca.cnf" -gencrl -out "$1/ca.crl" "${@:2}" 2>/dev/null; }
+# old_bare FOLDER: from here on its certificates have no extensions, as a plain openssl ca makes them.
+old_bare() { sed -i '/^x509_extensions/d' "$1/ca.cnf"; }
 # old_device FOLDER CN [OPTION…]: FOLDER/devices/CN/device.crt and device.key.
 old_device() {
     mkdir -p "$1/devices/$2"

@@ -122,6 +122,28 @@ static int judge_key(struct import *import, const struct ledger_certificate *row
     return r;
 }
 
+/* Programs that look for an issuer by name find ours first, and try no other: no plant may be imported into
+ * that. What its CA revoked for good is refused anyway. */
+static int judge_issuer_name(const struct import *import, X509 *certificate,
+                             const struct ledger_certificate *row)
+{
+    struct import_entry entry;
+    bool told_apart = X509_get0_authority_key_id(certificate) &&
+                      X509_check_issued(import->ca->certificate, certificate) != X509_V_OK;
+    bool revoked =
+        import_listed(import, row->record.serial, &entry) && entry.reason != CRL_REASON_CERTIFICATE_HOLD;
+    if (!import->report.same_name || told_apart || revoked)
+        return 0;
+    return pc_refuse(
+        "import-name",
+        "nothing was imported: this CA has the subject of ours, and the certificate of %s (serial %s) has no "
+        "authorityKeyIdentifier that tells the two apart (RFC 5280 §4.2.1.1): brokers would take ours for "
+        "its "
+        "issuer and refuse it. The new CA needs another subject, given before plantca init ([ca] subject or "
+        "CA_SUBJECT), such as \"%s G2\"; or import nothing",
+        row->record.cn, row->record.serial, import->ca->settings->subject);
+}
+
 static int record(struct import *import, X509 *certificate, struct ledger_certificate *row, const char *name)
 {
     struct ledger *ledger = import->ca->ledger;
@@ -155,8 +177,12 @@ static int take(struct import *import, const char *name, const struct pc_bytes *
         import->report.expired++;
         return 0;
     }
-    if (r == 0)
+    if (r == 0) {
+        int unfit = judge_issuer_name(import, certificate, &row);
+        if (unfit < 0)
+            return unfit;
         r = compare(import, &row, &already);
+    }
     if (r == 0 && already) {
         import->report.already++;
         return 0;

@@ -17,6 +17,7 @@ void judge_clear(struct judge *judge)
 {
     pki_verifier_free(judge->before);
     pki_verifier_free(judge->after);
+    pki_verifier_free(judge->path);
     for (size_t i = 0; i < judge->count; i++)
         X509_free(judge->issuers[i].certificate);
     free(judge->issuers);
@@ -40,7 +41,7 @@ int judge_certificate(struct ca *ca, int64_t row, X509 **ret)
 
 /* 0 with *ret_accepted; the reason in `why` when it is not. */
 static int ask(const struct pki_verifier *verifier, X509 *certificate, int64_t now, bool *ret_accepted,
-               bool *ret_revoked, char why[96])
+               bool *ret_revoked, char why[192])
 {
     int r = verifier ? pki_verifier_judge(verifier, certificate, now) : 0;
     if (r < 0 && r != PC_EREFUSED)
@@ -52,17 +53,39 @@ static int ask(const struct pki_verifier *verifier, X509 *certificate, int64_t n
     return 0;
 }
 
-int judge_newly_refused(const struct judge *judge, X509 *certificate, int64_t now, bool *ret,
-                        char ret_why[96])
+static int judge_by(const struct judge *judge, const struct pki_verifier *new,
+                    const struct issuer_view *issuer, X509 *certificate, int64_t now, enum judge_verdict *ret,
+                    char why[192])
 {
     char before[sizeof((struct standing *)NULL)->why];
     bool accepted_before = false, accepted = false, revoked;
-    int r = ask(judge->after, certificate, now, &accepted, &revoked, ret_why);
-    if (r == 0 && !accepted) /* else the old files do not matter, and asking takes as long again */
+    int r = ask(new, certificate, now, &accepted, &revoked, why);
+    if (r == 0 && !accepted && !issuer->comes) /* asking the old files takes as long again */
         r = ask(judge->before, certificate, now, &accepted_before, &revoked, before);
-    if (r == 0)
-        *ret = accepted_before && !accepted;
-    return r;
+    if (r < 0)
+        return r;
+    if (!accepted && issuer->namesake && !X509_get0_authority_key_id(certificate))
+        snprintf(why, sizeof((struct standing *)NULL)->why,
+                 "no authorityKeyIdentifier tells which of two CAs of one name issued it, and brokers take "
+                 "the wrong one");
+    *ret = accepted                           ? JUDGE_ACCEPTED
+           : accepted_before || issuer->comes ? JUDGE_NEWLY_REFUSED
+                                              : JUDGE_REFUSED_AS_BEFORE;
+    return 0;
+}
+
+int judge_in_full(const struct judge *judge, const struct issuer_view *issuer, X509 *certificate, int64_t now,
+                  enum judge_verdict *ret, char ret_why[192])
+{
+    return judge_by(judge, judge->after, issuer, certificate, now, ret, ret_why);
+}
+
+int judge_path(const struct judge *judge, const struct issuer_view *issuer, X509 *certificate, int64_t now,
+               enum judge_verdict *ret, char ret_why[192])
+{
+    /* Where none of those tried stands, this one may be another kind, and its CRL has its say. */
+    return judge_by(judge, issuer->after.sound ? judge->path : judge->after, issuer, certificate, now, ret,
+                    ret_why);
 }
 
 struct trial {
@@ -131,6 +154,16 @@ static void judge_crl(struct judge *judge, struct issuer_view *issuer, int64_t n
     }
 }
 
+static bool is_namesake(const struct judge *judge, const struct issuer_view *issuer)
+{
+    for (size_t i = 0; i < judge->count; i++)
+        if (judge->issuers[i].id != issuer->id &&
+            X509_NAME_cmp(X509_get_subject_name(judge->issuers[i].certificate),
+                          X509_get_subject_name(issuer->certificate)) == 0)
+            return true;
+    return false;
+}
+
 static int look_at(struct ca *ca, struct judge *judge, const struct bundle *old, const struct bundle *new,
                    int64_t now)
 {
@@ -139,10 +172,12 @@ static int look_at(struct ca *ca, struct judge *judge, const struct bundle *old,
         struct issuer_view *issuer = &judge->issuers[i];
         issuer->before.crl = bundle_crl(old, issuer->certificate);
         issuer->after.crl = bundle_crl(new, issuer->certificate);
+        issuer->comes = issuer->foreign && !bundle_has(old, issuer->certificate);
+        issuer->namesake = issuer->foreign && is_namesake(judge, issuer);
         r = try_issuer(ca, judge, issuer, now);
         judge_crl(judge, issuer, now);
         if (issuer->crl_fault[0] && !issuer->after.sound)
-            snprintf(issuer->after.why, sizeof issuer->after.why, "its CA's CRL %.76s", issuer->crl_fault);
+            snprintf(issuer->after.why, sizeof issuer->after.why, "its CA's CRL %.160s", issuer->crl_fault);
     }
     return r;
 }
@@ -164,7 +199,7 @@ static int add_issuer(void *context, const struct ledger_issuer *row)
         return pc_fail(PC_EFAIL, "out of memory");
     judge->issuers = grown;
     struct issuer_view *issuer = &grown[judge->count];
-    *issuer = (struct issuer_view){.id = row->id};
+    *issuer = (struct issuer_view){.id = row->id, .foreign = row->foreign};
     int r = judge_certificate(c->ca, row->certificate, &issuer->certificate);
     if (r < 0)
         return r;
@@ -185,6 +220,8 @@ int judge_new(struct ca *ca, const struct bundle *old, const struct bundle *new,
         r = pki_verifier_new(old->certificates, old->crls, &judge.before);
     if (r == 0)
         r = pki_verifier_new(new->certificates, new->crls, &judge.after);
+    if (r == 0)
+        r = pki_verifier_new(new->certificates, NULL, &judge.path);
     if (r == 0)
         r = look_at(ca, &judge, old, new, now);
     if (r < 0)

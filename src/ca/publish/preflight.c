@@ -22,6 +22,7 @@ struct flight {
     struct judge judge;
     struct serial_set retired;
     struct ca_publish_report *report;
+    bool namesake;          /* one shut out is of a CA with the name of another */
     size_t room;            /* of report->shut_out */
     int64_t sample[SAMPLE]; /* rows */
     size_t seen;
@@ -73,27 +74,61 @@ static int choose(struct flight *f, int64_t row)
     return r;
 }
 
+/* What the issuer's standing and its CRLs say of one serial number. */
+static enum judge_verdict judge_by_sets(const struct issuer_view *issuer, const struct pki_serial *serial,
+                                        const char **ret_why)
+{
+    const struct standing *before = &issuer->before, *after = &issuer->after;
+    const char *why = NULL;
+    if (!after->sound)
+        why = after->why;
+    else if (after->crl && pki_crl_lists(after->crl, serial))
+        why = "on the new CRL, but not revoked on record";
+    *ret_why = why;
+    if (!why)
+        return JUDGE_ACCEPTED;
+    bool refused_before = !before->sound || (before->crl && pki_crl_lists(before->crl, serial));
+    return refused_before && !issuer->comes ? JUDGE_REFUSED_AS_BEFORE : JUDGE_NEWLY_REFUSED;
+}
+
+static int judge_one(struct flight *f, const struct issuer_view *issuer, const struct ledger_certificate *row,
+                     const struct pki_serial *serial)
+{
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
+    char text[sizeof f->report->shut_out->why];
+    const char *why = NULL;
+    enum judge_verdict verdict = judge_by_sets(issuer, serial, &why);
+    bool listed = issuer->after.crl && pki_crl_lists(issuer->after.crl, serial);
+    int r = 0;
+    if ((issuer->comes || issuer->namesake) && !listed) {
+        r = judge_certificate(f->ca, row->id, &certificate);
+        if (r == 0)
+            r = judge_path(&f->judge, issuer, certificate, f->now, &verdict, text);
+        why = text;
+    } else {
+        r = choose(f, row->id);
+    }
+    if (r < 0)
+        return r;
+    f->report->refused += verdict == JUDGE_REFUSED_AS_BEFORE;
+    if (verdict != JUDGE_NEWLY_REFUSED)
+        return 0;
+    f->namesake = f->namesake || issuer->namesake;
+    return shut_out(f, row->record.serial, row->record.cn, why);
+}
+
 static int judge_row(void *context, const struct ledger_certificate *row)
 {
     struct flight *f = context;
     const struct issuer_view *issuer = judge_issuer(&f->judge, row->issuer);
     struct pki_serial serial;
-    const char *why = NULL;
     if (!issuer)
         return 0;
     int r = pki_serial_parse(row->record.serial, &serial);
-    if (r == 0)
-        r = choose(f, row->id);
     if (r < 0)
         return r;
     f->report->judged++;
-    if (!issuer->before.sound || (issuer->before.crl && pki_crl_lists(issuer->before.crl, &serial)))
-        return 0; /* refused today already */
-    if (!issuer->after.sound)
-        why = issuer->after.why;
-    else if (issuer->after.crl && pki_crl_lists(issuer->after.crl, &serial))
-        why = "on the new CRL, but not revoked on record";
-    return why ? shut_out(f, row->record.serial, row->record.cn, why) : 0;
+    return judge_one(f, issuer, row, &serial);
 }
 
 /* Told of, or allowed for, by now. */
@@ -107,26 +142,37 @@ static bool is_settled(const struct flight *f, const struct pki_serial *serial)
     return serial_set_has(&f->retired, serial);
 }
 
+static int verify_one(struct flight *f, int64_t id)
+{
+    PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
+    struct ledger_certificate row;
+    struct pki_serial serial;
+    char why[sizeof f->report->shut_out->why];
+    const char *by_sets;
+    enum judge_verdict verdict = JUDGE_ACCEPTED;
+    int r = ledger_row_get(f->ca->ledger, id, &row);
+    if (r == 0)
+        r = pki_serial_parse(row.record.serial, &serial);
+    if (r == 0)
+        r = judge_certificate(f->ca, id, &certificate);
+    if (r < 0)
+        return r;
+    const struct issuer_view *issuer = judge_issuer(&f->judge, row.issuer);
+    r = judge_in_full(&f->judge, issuer, certificate, f->now, &verdict, why);
+    if (r < 0 || verdict == JUDGE_ACCEPTED || is_settled(f, &serial))
+        return r;
+    if (verdict == JUDGE_NEWLY_REFUSED)
+        return shut_out(f, row.record.serial, row.record.cn, why);
+    f->report->refused += judge_by_sets(issuer, &serial, &by_sets) != JUDGE_REFUSED_AS_BEFORE;
+    return 0;
+}
+
 static int verify_sample(struct flight *f)
 {
     size_t count = f->seen < SAMPLE ? f->seen : SAMPLE;
     int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        PC_CLEANUP(X509_free_ref) X509 *certificate = NULL;
-        struct ledger_certificate row;
-        struct pki_serial serial;
-        char why[sizeof f->report->shut_out->why];
-        bool refused = false;
-        r = ledger_row_get(f->ca->ledger, f->sample[i], &row);
-        if (r == 0)
-            r = pki_serial_parse(row.record.serial, &serial);
-        if (r == 0)
-            r = judge_certificate(f->ca, row.id, &certificate);
-        if (r == 0)
-            r = judge_newly_refused(&f->judge, certificate, f->now, &refused, why);
-        if (r == 0 && refused && !is_settled(f, &serial))
-            r = shut_out(f, row.record.serial, row.record.cn, why);
-    }
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = verify_one(f, f->sample[i]);
     f->report->sampled = count;
     return r;
 }
@@ -196,24 +242,25 @@ static int check_issuers(struct flight *f)
 static int refuse(const struct flight *f)
 {
     const struct ca_publish_report *report = f->report;
-    char text[1024];
+    char text[2048], more[64];
     size_t used = 0;
     if (report->shut_out_count == 0)
         return 0;
-    text[0] = '\0';
+    text[0] = more[0] = '\0';
     for (size_t i = 0; i < report->shut_out_count && i < TOLD && used < sizeof text; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%s%s%s: %s", i ? "; " : "",
                                  report->shut_out[i].serial, report->shut_out[i].cn[0] ? " (" : "",
                                  report->shut_out[i].cn, report->shut_out[i].cn[0] ? ")" : "",
                                  report->shut_out[i].why);
     if (report->shut_out_count > TOLD)
-        return pc_refuse(
-            "publish-preflight",
-            "nothing was published: %zu that brokers accept today would be refused: %s; and %zu more",
-            report->shut_out_count, text, report->shut_out_count - TOLD);
+        snprintf(more, sizeof more, "; and %zu more", report->shut_out_count - TOLD);
     return pc_refuse("publish-preflight",
-                     "nothing was published: %zu that brokers accept today would be refused: %s",
-                     report->shut_out_count, text);
+                     "nothing was published: %zu valid on record would be refused by brokers: %s%s. %s",
+                     report->shut_out_count, text, more,
+                     f->namesake
+                         ? "The new CA needs another subject ([ca] subject, CA_SUBJECT), given before "
+                           "plantca init; these can be given up with --retire"
+                         : "What may be shut out is named with --retire");
 }
 
 int preflight(struct ca *ca, const struct bundle *old, const struct bundle *new, const char *retired,

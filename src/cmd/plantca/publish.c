@@ -45,16 +45,20 @@ static void set_json(struct cmd *cmd, const struct ca_publish_report *report, bo
             (json_int_t)report->removed, "crl_number", (json_int_t)report->crl_number, "reloaded",
             report->reloaded, "probed", report->probed, "published", report->published, "broker_left",
             report->broker_left);
-    cmd_set(cmd, "{s:{s:I,s:I,s:I,s:I,s:o},s:o}", "preflight", "issuers", (json_int_t)report->issuers,
-            "judged", (json_int_t)report->judged, "sampled", (json_int_t)report->sampled, "retired",
-            (json_int_t)report->retired, "shut_out", shut_out, "crl_next_update",
-            cmd_json_time(report->crl_next_update));
+    cmd_set(cmd, "{s:{s:I,s:I,s:I,s:I,s:I,s:o},s:o}", "preflight", "issuers", (json_int_t)report->issuers,
+            "refused_as_before", (json_int_t)report->refused, "judged", (json_int_t)report->judged, "sampled",
+            (json_int_t)report->sampled, "retired", (json_int_t)report->retired, "shut_out", shut_out,
+            "crl_next_update", cmd_json_time(report->crl_next_update));
 }
 
 static void say_preflight(struct cmd *cmd, const struct ca_publish_report *report)
 {
-    cmd_field(cmd, "Preflight", "%zu certificate%s of %zu CA%s: none newly refused%s", report->judged,
-              CMD_S(report->judged), report->issuers, CMD_S(report->issuers),
+    char refused[64] = "none refused";
+
+    if (report->refused > 0)
+        snprintf(refused, sizeof refused, "%zu refused, as before; none newly", report->refused);
+    cmd_field(cmd, "Preflight", "%zu certificate%s of %zu CA%s: %s%s", report->judged, CMD_S(report->judged),
+              report->issuers, CMD_S(report->issuers), refused,
               report->retired > 0 ? " but those retired" : "");
     if (report->retired > 0)
         cmd_field(cmd, "Retired", "%zu", report->retired);
