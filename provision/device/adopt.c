@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "provision/device/check.h"
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
 #include "provision/device/tidy.h"
@@ -38,6 +39,69 @@ static int check_public(const struct tpm_key *key, uint32_t handle, X509 *leaf)
         return pc_refuse("adopt-key", "the key at handle 0x%08x is not the one that the certificate is for",
                          handle);
     return 0;
+}
+
+#define LISTED_MAX 16
+
+/* The device keys among our handles, as text, and the one that the certificate is for, or 0. */
+static int look(const struct dev *dev, struct tpm *tpm, X509 *leaf, char ret_text[512], uint32_t *ret_fits)
+{
+    const struct dev_settings *settings = &dev->settings;
+    uint32_t handles[LISTED_MAX], fits = 0;
+    size_t count = 0, len = 0;
+    ret_text[0] = '\0';
+    int r = tpm_handle_list(tpm, settings->handle_first, settings->handle_last, handles, LISTED_MAX, &count);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+        r = tpm_handle_key(tpm, handles[i], &key);
+        if (r == PC_EREFUSED) { /* not ours */
+            r = 0;
+            continue;
+        }
+        bool ours = r == 0 && check_public(key, handles[i], leaf) == 0;
+        fits = ours ? handles[i] : fits;
+        int more = snprintf(ret_text + len, 512 - len, "%s0x%08x%s", len ? ", " : "", handles[i],
+                            ours ? " (the certificate's)" : "");
+        len += more > 0 && (size_t)more < 512 - len ? (size_t)more : 0;
+    }
+    if (r == 0)
+        *ret_fits = fits;
+    return r;
+}
+
+/* After a refusal: with what could be taken instead. */
+static int refuse(const struct dev *dev, struct tpm *tpm, X509 *leaf)
+{
+    const char *name = pc_error_name();
+    char text[512], keys[512];
+    uint32_t fits;
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    if (look(dev, tpm, leaf, keys, &fits) < 0)
+        snprintf(keys, sizeof keys, "cannot be listed");
+    return pc_fail_named(PC_EREFUSED, name, "%s; device keys at our handles: %s", text,
+                         keys[0] ? keys : "none");
+}
+
+/* The key at `handle`, or, where that is 0, at the handle that fits. */
+static int find(const struct dev *dev, struct tpm *tpm, uint32_t handle, X509 *leaf, struct tpm_key **ret)
+{
+    struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+    char keys[512];
+    int r = handle ? 0 : look(dev, tpm, leaf, keys, &handle);
+    if (r < 0)
+        return r;
+    if (!handle)
+        return pc_refuse("adopt-key",
+                         "the key that the certificate is for is not at our handles; device keys there: %s",
+                         keys[0] ? keys : "none");
+    r = tpm_handle_key(tpm, handle, &key);
+    if (r == 0)
+        r = check_public(key, handle, leaf);
+    if (r == PC_EREFUSED)
+        return refuse(dev, tpm, leaf);
+    if (r == 0)
+        *ret = pc_steal(key);
+    return r;
 }
 
 /* A pending key of another Name is in the way; a record whose key file is lost is not. */
@@ -87,9 +151,7 @@ static int adopt(struct dev *dev, uint32_t handle, X509 *leaf, struct dev_key_re
     if (r == 0)
         r = dev_tpm(dev, &tpm);
     if (r == 0)
-        r = tpm_handle_key(tpm, handle, &key);
-    if (r == 0)
-        r = check_public(key, handle, leaf);
+        r = find(dev, tpm, handle, leaf, &key);
     if (r == 0)
         r = dev_key_describe(key, &report);
     if (r == 0)
@@ -97,7 +159,8 @@ static int adopt(struct dev *dev, uint32_t handle, X509 *leaf, struct dev_key_re
     if (r < 0)
         return r;
     bool in_use = installed.key && tpm_name_equal(tpm_key_name(installed.key), tpm_key_name(key));
-    bool taken = pending.key && pending.step == DEV_STEP_REQUESTED && tpm_key_handle(pending.key) == handle;
+    bool taken = pending.key && pending.step == DEV_STEP_REQUESTED &&
+                 tpm_key_handle(pending.key) == tpm_key_handle(key);
     if (!in_use && !taken) {
         tpm_key_free(pending.key);
         pending.key = pc_steal(key);
@@ -112,7 +175,7 @@ static int adopt(struct dev *dev, uint32_t handle, X509 *leaf, struct dev_key_re
 int dev_adopt(struct dev *dev, uint32_t handle, const struct pc_bytes *chain, struct dev_key_report *ret)
 {
     STACK_OF(X509) *certificates = NULL;
-    int r = pki_chain_parse(chain->data, chain->len, &certificates);
+    int r = dev_check_parse(chain, &certificates);
     if (r == 0)
         r = dev_begin(dev, true);
     if (r == 0) {

@@ -2,6 +2,7 @@
  * revocation.c's. */
 #include "provision/device/candidate.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "provision/device/check.h"
@@ -66,15 +67,17 @@ static const struct pc_bytes *pinned_anchor(const struct dev_candidate *candidat
 
 static int parse(const struct dev_delivery *delivery, struct dev_candidate *candidate)
 {
-    const struct pc_bytes *chain = delivery->chain;
     const struct pc_bytes *ca = delivery->ca ? delivery->ca : pinned_anchor(candidate);
-    int r = pki_chain_parse(chain->data, chain->len, &candidate->chain);
+    int r = dev_check_parse(delivery->chain, &candidate->chain);
     if (r < 0)
         return r;
     if (!ca)
-        return pc_refuse("install-anchor",
-                         "no trust anchor is installed yet: the first install needs one (--ca)");
-    r = pki_chain_parse(ca->data, ca->len, &candidate->anchors);
+        return pc_refuse("install-anchor", "%s",
+                         candidate->installed.set.ca.len
+                             ? "the plain ca.crt that stands here is not taken for a trust anchor: the first "
+                               "install needs one (--ca)"
+                             : "no trust anchor is installed yet: the first install needs one (--ca)");
+    r = dev_check_parse(ca, &candidate->anchors);
     if (r < 0)
         return pc_refuse("install-anchor", "trust anchor: %s", pc_error_text());
     r = dev_check_anchors(candidate->anchors);
@@ -89,8 +92,21 @@ static bool same_key(const struct tpm_key *key, X509 *leaf)
     return key && tpm_key_public(key, &public) == 0 && EVP_PKEY_eq(public, X509_get0_pubkey(leaf)) == 1;
 }
 
+/* A certificate that is another PLC's is told by its plant, too; "" where that is ours. */
+static void name_plants(const struct dev *dev, const struct dev_candidate *candidate, char ret[160])
+{
+    const char *const ours[] = {candidate->pending.plant, candidate->installed.cn, dev->settings.plant};
+    struct dev_leaf leaf;
+    ret[0] = '\0';
+    if (dev_leaf_describe(sk_X509_value(candidate->chain, 0), &leaf) < 0)
+        return;
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0] && !ret[0]; i++)
+        if (ours[i] && *ours[i] && strcmp(ours[i], leaf.cn) != 0)
+            snprintf(ret, 160, "; it is plant %s's, and this is plant %s", leaf.cn, ours[i]);
+}
+
 /* Which of our keys the certificate is for; after a roll-back the previous one is the newer. */
-static int find_key(struct dev_candidate *candidate)
+static int find_key(const struct dev *dev, struct dev_candidate *candidate)
 {
     X509 *leaf = sk_X509_value(candidate->chain, 0);
     const struct dev_installed *const kept[] = {&candidate->installed, &candidate->previous};
@@ -109,9 +125,11 @@ static int find_key(struct dev_candidate *candidate)
                 : pc_refuse("install-key", "the certificate's key cannot be read");
     if (r < 0)
         return r;
+    char whose[160];
+    name_plants(dev, candidate, whose);
     return pc_refuse("install-key",
-                     "the certificate is for key %s, which is neither pending nor installed here",
-                     fingerprint);
+                     "the certificate is for key %s, which is neither pending nor installed here%s",
+                     fingerprint, whose);
 }
 
 /* When what is judged by dates is judged, said where it is not the machine's own time. */
@@ -196,7 +214,7 @@ int dev_candidate_judge(const struct dev *dev, const struct dev_delivery *delive
     read_previous(dir, ret);
     r = parse(delivery, ret);
     if (r == 0)
-        r = find_key(ret);
+        r = find_key(dev, ret);
     if (r == 0)
         r = find_time(dev, ret, &at);
     if (r == 0)

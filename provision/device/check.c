@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "provision/device/operation.h"
 #include "src/base/error.h"
 #include "src/base/memory.h"
 #include "src/base/random.h"
@@ -15,6 +16,25 @@
 #include "src/pki/name.h"
 #include "src/pki/openssl.h"
 #include "src/pki/profile.h"
+
+#define DER_SEQUENCE 0x30 /* X.690 §8.9 */
+
+int dev_check_parse(const struct pc_bytes *data, STACK_OF(X509) * *ret)
+{
+    if (data->len == 0 || data->data[0] != DER_SEQUENCE)
+        return pki_chain_parse(data->data, data->len, ret);
+    X509 *PC_CLEANUP(X509_free_ref) certificate = NULL;
+    if (pki_certificate_parse(data->data, data->len, &certificate) < 0)
+        return pc_refuse("chain-parse", "%s", pc_error_text());
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    if (!chain || sk_X509_push(chain, certificate) <= 0) {
+        pki_chain_free(chain);
+        return pc_fail(PC_EFAIL, "out of memory");
+    }
+    certificate = NULL;
+    *ret = chain;
+    return 0;
+}
 
 int dev_check_anchors(const STACK_OF(X509) * anchors)
 {
@@ -52,6 +72,21 @@ static int judged_at(const X509 *leaf, int64_t now, int64_t *ret)
     return 0;
 }
 
+/* Which CA is wanted, and which is here. */
+static int name_anchors(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors)
+{
+    X509 *top = sk_X509_value(chain, sk_X509_num(chain) - 1);
+    pc_autofree char *wanted = NULL, *given = NULL;
+    if (pki_name_format(X509_get_issuer_name(top), &wanted) < 0 || sk_X509_num(anchors) < 1 ||
+        pki_name_format(X509_get_subject_name(sk_X509_value(anchors, 0)), &given) < 0)
+        return pc_refuse("chain-anchor", "the certificate leads to none of the trust anchors");
+    return pc_refuse("chain-anchor",
+                     "the certificate does not lead to the trust anchor: it was issued by %s, the trust "
+                     "anchor%s %s (RFC 5280 §6)%s",
+                     wanted, sk_X509_num(anchors) > 1 ? "s begin with" : " is", given,
+                     strcmp(wanted, given) == 0 ? "; they have the same name and not the same key" : "");
+}
+
 static int check_dates(const STACK_OF(X509) * chain, const STACK_OF(X509) * anchors, int64_t now)
 {
     int64_t at = now;
@@ -64,7 +99,8 @@ static int check_dates(const STACK_OF(X509) * chain, const STACK_OF(X509) * anch
         .ignore_not_yet = true,
         .purpose = X509_PURPOSE_SSL_CLIENT,
     };
-    return pki_chain_verify(chain, &rules);
+    r = pki_chain_verify(chain, &rules);
+    return dev_refused_as(r, "chain-anchor") ? name_anchors(chain, anchors) : r;
 }
 
 static int check_usage(X509 *leaf)

@@ -17,6 +17,9 @@ struct dev_expected {
     const char *source; /* for the message: "the configured plant" */
 };
 
+/* Certificates as the user gives them: as pki_chain_parse, or one in DER. PC_EREFUSED "chain-parse". */
+int dev_check_parse(const struct pc_bytes *data, STACK_OF(X509) * *ret);
+
 /* Trust anchors as the user gives them: self-signed CA certificates, each of them. PC_EREFUSED
  * "install-anchor". */
 int dev_check_anchors(const STACK_OF(X509) * anchors);

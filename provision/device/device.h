@@ -59,10 +59,10 @@ int dev_keygen(struct dev *dev, struct dev_key_report *ret);
  * pending key; another plant for the same pending key is PC_EREFUSED "plant-differs". */
 int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret);
 
-/* Takes the device key at `handle` back as the pending key, after the PLC's folder was lost: its public key
- * must be that of `chain`'s leaf (PEM), whose CN is remembered as the plant requested; dev_install of the
- * same chain finishes. PC_EREFUSED "adopt-key", "handle-free", "handle-foreign", "install-cn"; "key-pending"
- * when another key is pending. */
+/* Takes the device key at `handle` (0: at that of our handles which fits) back as the pending key, after the
+ * PLC's folder was lost: its public key must be that of `chain`'s leaf (PEM), whose CN is remembered as the
+ * plant requested; dev_install of the same chain finishes. PC_EREFUSED, naming the keys that are there,
+ * "adopt-key", "handle-free", "handle-foreign", "install-cn"; "key-pending" when another key is pending. */
 int dev_adopt(struct dev *dev, uint32_t handle, const struct pc_bytes *chain, struct dev_key_report *ret);
 
 /* The CSR for the installed certificate's plant: with the installed key, or with a new pending key, which is

@@ -200,9 +200,12 @@ void doctor_clock(struct doctor *doctor)
     pc_time_format(clock->now, now);
     pc_time_format(clock->floor, floor);
     if (clock->implausible || before_all(doctor->anchors, clock->now)) {
-        doctor_fault(doctor, PC_EREFUSED, "clock-wrong",
-                     "the machine's clock says %s, %s the time of the trust anchor", now,
-                     clock->implausible ? "after" : "before");
+        bool late = clock->implausible;
+        doctor_fault(doctor, PC_EREFUSED, "clock-wrong", "the machine's clock says %s, %s%s", now,
+                     late            ? "after the end of the trust anchor"
+                     : clock->behind ? "and it is later than "
+                                     : "before the trust anchor begins",
+                     !late && clock->behind ? floor : "");
         doctor_advise(doctor,
                       "Set the clock (timedatectl, NTP): no TLS client believes a broker at such a time.");
     } else if (clock->behind) {

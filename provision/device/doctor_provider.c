@@ -2,6 +2,7 @@
  * that the client is given, and in it the provider's module. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/conf.h>
@@ -120,6 +121,19 @@ static void look_key(struct doctor *doctor, const char *file, OSSL_LIB_CTX *libc
     }
 }
 
+/* The client's user is one of the group that may read the key. */
+static void look_mode(struct doctor *doctor, const char *file)
+{
+    struct dev_readers readers;
+    struct stat about;
+    if (dev_readers(doctor->dev, &readers) < 0 || !readers.group || stat(file, &about) != 0 ||
+        (about.st_mode & S_IROTH) != 0 || (about.st_gid == readers.gid && (about.st_mode & S_IRGRP) != 0))
+        return;
+    doctor_find(doctor, DEV_WARNING, "%s has mode %04o: the MQTT client's user may not read it", file,
+                (unsigned)about.st_mode & 07777);
+    doctor_advise(doctor, "chmod 0644 %s", file);
+}
+
 static void look(struct doctor *doctor, const char *file)
 {
     PC_CLEANUP(NCONF_free_ref) CONF *conf = NCONF_new(NULL);
@@ -128,9 +142,13 @@ static void look(struct doctor *doctor, const char *file)
     if (!conf || !libctx || NCONF_load(conf, file, &line) != 1) {
         pc_fail_openssl(PC_EUSAGE, "%s:%ld: cannot be read", file, line > 0 ? line : 0);
         doctor_fault(doctor, PC_EUSAGE, "openssl-conf", "%s", pc_error_text());
-        doctor_advise(doctor, "%s", WRITE_CONF);
+        if (access(file, F_OK) == 0 && access(file, R_OK) != 0)
+            doctor_advise(doctor, "chmod 0644 %s", file);
+        else
+            doctor_advise(doctor, "%s", WRITE_CONF);
         return;
     }
+    look_mode(doctor, file);
     if (!look_file(doctor, file, conf))
         return;
     int loaded = OSSL_LIB_CTX_load_config(libctx, file);

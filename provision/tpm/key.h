@@ -47,6 +47,9 @@ int tpm_handle_name(struct tpm *tpm, uint32_t handle, struct tpm_name *ret);
  * fixedParent, sensitiveDataOrigin, sign, not restricted, not decrypt). PC_EREFUSED "handle-free" when
  * nothing is there, "handle-foreign" when it is no such key. */
 int tpm_handle_key(struct tpm *tpm, uint32_t handle, struct tpm_key **ret);
+/* What persists in [first, last]: the first `max` handles, ascending. */
+int tpm_handle_list(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *ret, size_t max,
+                    size_t *ret_count);
 /* Removes what persists at `handle` only when its Name is `name`; PC_EREFUSED "handle-foreign" otherwise, 0
  * when nothing is there. */
 int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *name);

@@ -144,6 +144,23 @@ int tpm_handle_key(struct tpm *tpm, uint32_t handle, struct tpm_key **ret)
     return judge_device_key(handle, &object.area, ret);
 }
 
+int tpm_handle_list(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *ret, size_t max,
+                    size_t *ret_count)
+{
+    int result = check_range(first, last);
+    if (result < 0)
+        return result;
+    tpm_begin(tpm, 0);
+    size_t count = 0;
+    result = tpm_handles(tpm, first, ret, max, &count);
+    if (result < 0)
+        return result;
+    while (count > 0 && ret[count - 1] > last)
+        count--;
+    *ret_count = count;
+    return 0;
+}
+
 int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *name)
 {
     int result = check_range(handle, handle);

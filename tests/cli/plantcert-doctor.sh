@@ -117,6 +117,10 @@ if [ "$(id -u)" = 0 ]; then
     json "says which group and which file" '"daemon" in d["cause"]["text"] and "chgrp daemon" in d["cause"]["advice"]'
     chgrp daemon voke/current/device.tpm && chmod 0640 voke/current/device.tpm
     check "that it may" doctor -c group.conf
+    chmod 600 openssl.cnf
+    check "a configuration that the client may not read" doctor -c group.conf
+    said 'chmod 0644 .*/openssl.cnf' "is told of"
+    chmod 644 openssl.cnf
     chmod 0700 voke/generations
     finds 2 files-folder "a folder that the group may not pass" doctor -c group.conf
     chgrp daemon voke/generations && chmod 0710 voke/generations
@@ -129,6 +133,7 @@ fi
 # --- clock and chain ---
 finds 5 clock-wrong "a clock past the CA's end" days_later 40 "$PLANTCERT" doctor
 finds 5 clock-wrong "a clock of 1970" days_later -20000 "$PLANTCERT" doctor
+json "names the time that is proven" '"later than 20" in d["cause"]["text"]'
 finds 5 chain-expired "an expired certificate" days_later 25 "$PLANTCERT" doctor
 cp voke/clock clock.kept
 later=$(($(date +%s) + 86400))

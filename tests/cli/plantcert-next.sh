@@ -37,7 +37,11 @@ expect 6 "doctor" "$PLANTCERT" doctor
 said "^Cause: .*a PLC with plain files: request, then install takes them over" "too"
 "$PLANTCERT" request -q -o plc.csr
 openssl_sign ours "$UUID1" plc.csr one.crt
-check "taken over" install --ca ours.crt one.crt
+expect 5 "without an anchor" install one.crt
+said "plain ca.crt .* is not taken for a trust anchor" "that of the plain files will not do"
+openssl x509 -in one.crt -outform DER -out one.der
+openssl x509 -in ours.crt -outform DER -out ours.der
+check "taken over, from DER" install --ca ours.der one.der
 next 0 switched "go back: plantcert rollback" "then"
 check "offline" "$PLANTCERT" status --offline --json
 json "the way back is known too: it needs no TPM" 'd["next"].endswith("or go back: plantcert rollback.")'
@@ -55,8 +59,25 @@ rm -rf voke && mkdir voke
 "$PLANTCERT" request -q -o plc.csr
 openssl_sign ours "$UUID1" plc.csr one.crt
 next 0 requested "plantca sign" "a request"
+new_key other.key
+new_csr "$UUID2" other.key other.csr
+openssl_sign ours "$UUID2" other.csr other.crt
+expect 5 "another PLC's certificate" install --ca ours.crt other.crt
+said "$UUID2.*$UUID1" "is told by both names"
 rm -rf voke && mkdir voke
-"$PLANTCERT" keygen -q --adopt 0x81020000 one.crt
+adopt() { "$PLANTCERT" keygen -q --adopt "$@"; }
+"$PLANTCERT" keygen -q && mv voke away && mkdir voke
+expect 5 "a handle with nothing at it" adopt 0x81020007 one.crt
+said "0x81020000 \\(the certificate's\\), 0x81020001" "tells what there is"
+expect 5 "another's key" adopt 0x81000001 one.crt
+said "0x81020000 \\(the certificate's\\)" "too"
+sed 's/^plant = .*//' "$PLANTCERT_CONFIG" >any.conf
+expect 5 "a certificate for no key here" adopt auto other.crt -c any.conf --json
+json "says so" 'd["error"]["name"] == "adopt-key" and "0x81020001" in d["error"]["message"]'
+head -c 100 one.der >cut.der
+expect 5 "what is no certificate" adopt auto cut.der
+rm -rf voke && mv away voke && "$PLANTCERT" forget -q && rm -rf voke && mkdir voke
+check "looked for" adopt auto one.crt
 next 0 requested "Install the certificate: plantcert install --ca CA CHAIN" "adopted"
 no "plantca sign" "it is signed already"
 json "adopted, as a flag" 'd["adopted"]'

@@ -26,7 +26,9 @@ said "Not due before" "so too"
 check "and writes nothing" test ! -e early.csr
 check "--if-due, when it is due" days_later 20 "$PLANTCERT" renew --if-due --json -o due.csr
 json "asks with the installed key" 'd["due"] and d["current"]["key_sha256"] == d["key_sha256"] and not d["made"] and d["file"] == "due.csr"'
+json "on time: nothing to warn of" '"warnings" not in d'
 check "without it, at any time" renew -o again.csr
+said "the CA may refuse to renew before 20" "with a warning"
 same "$(key_of req again.csr)" "$(key_of x509 one.crt)" "the key is the installed one"
 same "$(openssl req -in again.csr -noout -subject -nameopt RFC2253)" "subject=CN=$UUID1" "the plant too"
 check "the request verifies" openssl req -in due.csr -noout -verify
@@ -42,7 +44,7 @@ json "is refused by name" 'd["error"]["name"] == "install-cn"'
 openssl_ca theirs
 openssl_sign theirs "$UUID1" again.csr foreign.crt
 expect 5 "an answer by another CA" "$PLANTCERT" install --json foreign.crt
-json "is refused by name" 'd["error"]["name"] == "chain-anchor"'
+json "is refused by name" 'd["error"]["name"] == "chain-anchor" and "CN=theirs" in d["error"]["message"] and "CN=ours" in d["error"]["message"]'
 same "$(serial_of voke/device.crt)" "$(serial_of one.crt)" "the old certificate stands"
 openssl_sign ours "$UUID1" again.csr two.crt 29
 check "the right answer" "$PLANTCERT" install -q two.crt

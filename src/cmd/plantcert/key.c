@@ -30,19 +30,22 @@ void plantcert_key_say(const struct cmd *cmd, const struct dev_key_report *key)
     cmd_field(cmd, "Key SHA-256", "%s", key->fingerprint);
 }
 
-/* A persistent handle of the owner, "0x81020000" (TPM 2.0 Part 2 §7.5.1). */
+/* A persistent handle of the owner, "0x81020000" (TPM 2.0 Part 2 §7.5.1); 0 for "auto". */
 static int parse_handle(const char *text, uint32_t *ret)
 {
     char *end = NULL;
     unsigned long value = strtoul(text, &end, 16);
 
+    if (strcmp(text, "auto") == 0) {
+        *ret = 0;
+        return 0;
+    }
     if (strncmp(text, "0x81", 4) != 0 || strlen(text) != 10 || *end != '\0' || value > 0x817fffff)
-        return pc_fail(PC_EUSAGE, "--adopt: '%.40s' is none of 0x81000000 to 0x817fffff", text);
+        return pc_fail(PC_EUSAGE, "--adopt: '%.40s' is none of 0x81000000 to 0x817fffff, nor auto", text);
     *ret = (uint32_t)value;
     return 0;
 }
 
-/* `*ret_handle` is 0 where a key is to be made. */
 static int read_adoption(const struct cmd *cmd, uint32_t *ret_handle, struct pc_bytes *ret_chain)
 {
     if (!cmd_given(cmd, "adopt"))
@@ -61,18 +64,19 @@ int plantcert_run_keygen(struct cmd *cmd)
     plantcert_auto at = {0};
     pc_autobytes chain = {0};
     uint32_t handle = 0;
+    bool adopt = cmd_given(cmd, "adopt");
     int rc = read_adoption(cmd, &handle, &chain);
 
     if (rc == 0)
         rc = plantcert_open(cmd, &at);
     if (rc == 0)
-        rc = handle != 0 ? dev_adopt(at.dev, handle, &chain, &key) : dev_keygen(at.dev, &key);
+        rc = adopt ? dev_adopt(at.dev, handle, &chain, &key) : dev_keygen(at.dev, &key);
     if (rc != 0)
         return rc;
     cmd_set(cmd, "{s:b,s:o,s:s}", "made", key.made, "pending", plantcert_key_json(&key), "key_sha256",
             key.fingerprint);
-    const char *done = handle != 0 ? "The key is taken back and tested" : "The key is made and tested";
-    const char *before = handle != 0 ? "The key is here already" : "A key is pending already";
+    const char *done = adopt ? "The key is taken back and tested" : "The key is made and tested";
+    const char *before = adopt ? "The key is here already" : "A key is pending already";
     cmd_say(cmd, "%s.\n", key.made ? done : before);
     plantcert_key_say(cmd, &key);
     return 0;

@@ -24,7 +24,8 @@
     }
 
 static const struct cmd_option keygen_options[] = {
-    {"adopt", 0, "HANDLE", "take back the key at HANDLE, which CHAIN's certificate is for", NULL, NULL},
+    {"adopt", 0, "HANDLE", "take back the key at HANDLE, or auto, which CHAIN's certificate is for", NULL,
+     NULL},
     TPM_OPTIONS,
 };
 

@@ -30,6 +30,18 @@ static int check_due(struct cmd *cmd, struct dev *dev, bool *ret_early)
     return 0;
 }
 
+/* With the same key, the CA has a window of its own, which is much like ours. */
+static void warn_early(struct cmd *cmd, struct dev *dev)
+{
+    struct dev_status status = {0};
+    char renew[PC_TIME_TEXT];
+
+    if (dev_status(dev, true, &status) != 0 || !status.installed || status.due)
+        return;
+    pc_time_format(status.renew_at, renew);
+    cmd_warn(cmd, "it is not due yet: the CA may refuse to renew before %s", renew);
+}
+
 static int run(struct cmd *cmd, ask_fn ask, const char *key_name)
 {
     const char *out = cmd_value(cmd, "out");
@@ -50,6 +62,8 @@ static int run(struct cmd *cmd, ask_fn ask, const char *key_name)
         rc = plantcert_give_request(cmd, &pem);
     if (rc != 0)
         return rc;
+    if (ask == dev_renew)
+        warn_early(cmd, at.dev);
     cmd_set(cmd, "{s:b,s:b,s:o,s:s}", "due", true, "made", key.made, key_name, plantcert_key_json(&key),
             "key_sha256", key.fingerprint);
     plantcert_key_say(cmd, &key);
