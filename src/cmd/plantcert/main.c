@@ -24,8 +24,7 @@
     }
 
 static const struct cmd_option keygen_options[] = {
-    {"adopt", 0, "HANDLE", "take back the key at HANDLE, or auto, which CHAIN's certificate is for", NULL,
-     NULL},
+    {"adopt", 0, "HANDLE", "take back the key of CHAIN's certificate, at HANDLE or auto", NULL, NULL},
     TPM_OPTIONS,
 };
 
