@@ -6,6 +6,7 @@
 #include "provision/device/check.h"
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
+#include "provision/device/salvage.h"
 #include "provision/device/tidy.h"
 #include "src/base/error.h"
 #include "src/pki/chain.h"
@@ -145,7 +146,7 @@ static int adopt(struct dev *dev, uint32_t handle, X509 *leaf, struct dev_key_re
     struct dev_leaf about;
     struct tpm *tpm;
     dev_tidy_try(dev);
-    int r = dev_installed_read(dev->settings.dir, &installed);
+    int r = dev_salvage_read(dev->settings.dir, &installed);
     if (r == 0)
         r = check_plant(dev, &installed, leaf, &about);
     if (r == 0)

@@ -112,6 +112,13 @@ static void advise_state(const struct dev_status *status, char ret[DEV_NEXT_MAX]
                                  : "Install the newer certificate again, or a better one; or keep this one: "
                                    "plantcert confirm.";
         break;
+    case DEV_DAMAGED:
+        text = status->previous[0]
+                   ? "Install the certificate again (plantcert install --ca CA CHAIN), go back to the set "
+                     "before (plantcert rollback), or have a new key certified: plantcert rekey."
+                   : "Install the certificate again (plantcert install --ca CA CHAIN), or have a new key "
+                     "certified: plantcert rekey.";
+        break;
     case DEV_INSTALLED:
     case DEV_CONFIRMED:
         text = advise_standing(status);
@@ -124,7 +131,9 @@ static void advise_state(const struct dev_status *status, char ret[DEV_NEXT_MAX]
 
 void dev_status_advise(struct dev_status *status)
 {
-    if (key_lost(status))
+    if (status->state == DEV_DAMAGED)
+        advise_state(status, status->next);
+    else if (key_lost(status))
         advise_lost(status, status->next);
     else if (status->plant_differs)
         snprintf(status->next, DEV_NEXT_MAX, "%s", DEV_ADVICE_PLANT);

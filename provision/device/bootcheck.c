@@ -7,6 +7,7 @@
 #include "provision/device/clock.h"
 #include "provision/device/legacy.h"
 #include "provision/device/reload.h"
+#include "provision/device/salvage.h"
 #include "provision/device/status.h"
 #include "provision/device/tidy.h"
 #include "provision/device/verify.h"
@@ -140,17 +141,21 @@ static int check_all(struct dev *dev, struct check *check, char ret_name[DEV_GEN
     const char *dir = dev->settings.dir;
     char current[DEV_GENERATION_TEXT];
     ret_name[0] = '\0';
+    say(dev_current_restore(dir), "repair");
     int r = dev_generation_current(dir, current);
     if (r == 0)
         r = dev_folder_owner(dir, current);
     if (r == 0)
         r = dev_readers(dev, &check->readers);
     if (r == 0)
-        r = dev_installed_read(dir, &check->installed);
+        r = dev_salvage_read(dir, &check->installed);
     if (r < 0)
         return r;
     const struct dev_installed *installed = &check->installed;
-    const struct fault found = keep_fault(installed->leaf ? check_installed(dev, check) : 0);
+    r = installed->damage[0] ? pc_refuse("state-damaged", "%s", installed->damage)
+        : installed->leaf    ? check_installed(dev, check)
+                             : 0;
+    const struct fault found = keep_fault(r);
     /* Last, since it may need the TPM too, whose time the key comes first in. */
     if (found.code != PC_EUNREACH && found.code != PC_EAUTH)
         dev_tidy_try(dev);

@@ -7,6 +7,7 @@
 
 #include "provision/device/check.h"
 #include "provision/device/legacy.h"
+#include "provision/device/salvage.h"
 #include "provision/device/verify.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -24,6 +25,7 @@ void dev_candidate_clear(struct dev_candidate *candidate)
     pki_crls_free(candidate->crls);
     dev_installed_clear(&candidate->installed);
     dev_installed_clear(&candidate->previous);
+    dev_installed_clear(&candidate->found);
     dev_pending_clear(&candidate->pending);
     dev_set_clear(&candidate->set);
 }
@@ -35,7 +37,7 @@ static int read_installed(const char *dir, struct dev_candidate *candidate)
     unsigned plain = 0;
     int r = dev_folder_check(dir, &plain);
     if (r == 0)
-        r = dev_installed_read(dir, installed);
+        r = dev_salvage_read(dir, installed);
     if (r < 0 || plain == 0)
         return r;
     if (installed->name[0] && !installed->record.legacy)
@@ -47,19 +49,26 @@ static int read_installed(const char *dir, struct dev_candidate *candidate)
     return dev_legacy_read(dir, installed);
 }
 
-/* Only its key and its anchor are asked for: where it is damaged, it is as good as gone. */
+/* Only its key and its anchor are asked for: what is damaged of it is as good as gone. */
 static void read_previous(const char *dir, struct dev_candidate *candidate)
 {
     const char *name = candidate->installed.previous;
     char path[DEV_PATH_MAX];
     dev_path(path, "%s/generations/%s", dir, name);
-    if (*name && pc_file_exists(path) && dev_installed_load(dir, name, &candidate->previous) < 0)
+    if (!*name || !pc_file_exists(path))
+        return;
+    if (dev_salvage_load(dir, name, &candidate->previous) < 0)
         pc_log(PC_LOG_WARNING, "%s", pc_error_text());
+    else if (candidate->previous.damage[0])
+        pc_log(PC_LOG_WARNING, "%s", candidate->previous.damage);
 }
 
 static const struct pc_bytes *pinned_anchor(const struct dev_candidate *candidate)
 {
     const struct dev_installed *installed = &candidate->installed, *previous = &candidate->previous;
+    /* An anchor that is lost may have been put in the place of the previous one for a reason. */
+    if (installed->damage[0])
+        return installed->set.ca.len && !installed->record.legacy ? &installed->set.ca : NULL;
     if (installed->leaf && !installed->record.legacy)
         return &installed->set.ca;
     return previous->leaf && !previous->record.legacy ? &previous->set.ca : NULL;
@@ -73,7 +82,9 @@ static int parse(const struct dev_delivery *delivery, struct dev_candidate *cand
         return r;
     if (!ca)
         return pc_refuse("install-anchor", "%s",
-                         candidate->installed.set.ca.len
+                         candidate->installed.damage[0]
+                             ? "no trust anchor is installed any more: the install needs one (--ca)"
+                         : candidate->installed.set.ca.len
                              ? "the plain ca.crt that stands here is not taken for a trust anchor: the first "
                                "install needs one (--ca)"
                              : "no trust anchor is installed yet: the first install needs one (--ca)");
@@ -105,10 +116,12 @@ static void name_plants(const struct dev *dev, const struct dev_candidate *candi
             snprintf(ret, 160, "; it is plant %s's, and this is plant %s", leaf.cn, ours[i]);
 }
 
-/* Which of our keys the certificate is for; after a roll-back the previous one is the newer. */
-static int find_key(const struct dev *dev, struct dev_candidate *candidate)
+/* Which of our keys the certificate is for; after a roll-back the previous one is the newer. A key whose file
+ * is lost is looked for in the TPM. */
+static int find_key(struct dev *dev, struct dev_candidate *candidate)
 {
     X509 *leaf = sk_X509_value(candidate->chain, 0);
+    int r = 0;
     const struct dev_installed *const kept[] = {&candidate->installed, &candidate->previous};
     char fingerprint[PKI_FINGERPRINT_TEXT];
     candidate->source = NULL;
@@ -121,8 +134,16 @@ static int find_key(const struct dev *dev, struct dev_candidate *candidate)
         }
     }
     const EVP_PKEY *key = X509_get0_pubkey(leaf);
-    int r = key ? pki_key_fingerprint(key, fingerprint)
-                : pc_refuse("install-key", "the certificate's key cannot be read");
+    if (candidate->installed.damage[0] || candidate->previous.damage[0])
+        r = dev_salvage_key(dev, leaf, &candidate->found);
+    if (r < 0)
+        return r;
+    if (candidate->found.key) {
+        candidate->source = &candidate->found;
+        return 0;
+    }
+    r = key ? pki_key_fingerprint(key, fingerprint)
+            : pc_refuse("install-key", "the certificate's key cannot be read");
     if (r < 0)
         return r;
     char whose[160];
@@ -157,6 +178,8 @@ static int judge_chain(const struct dev *dev, struct dev_candidate *candidate, i
     const struct dev_expected expected[] = {
         {.plant = candidate->source ? "" : candidate->pending.plant, .source = "the plant requested"},
         {.plant = installed->cn, .source = "the plant of the installed certificate"},
+        {.plant = installed->damage[0] ? candidate->previous.cn : "",
+         .source = "the plant of the previous certificate"},
         {.plant = dev->settings.plant, .source = "the configured plant"},
     };
     int r = dev_check_chain(candidate->chain, candidate->anchors, expected,
@@ -202,7 +225,7 @@ static int compose(const char *dir, struct dev_candidate *candidate)
                   : dev_pending_key_file(dir, &candidate->set.key);
 }
 
-int dev_candidate_judge(const struct dev *dev, const struct dev_delivery *delivery, struct dev_candidate *ret)
+int dev_candidate_judge(struct dev *dev, const struct dev_delivery *delivery, struct dev_candidate *ret)
 {
     const char *dir = dev->settings.dir;
     int64_t at = 0;

@@ -11,6 +11,7 @@ struct dev_candidate {
     STACK_OF(X509_CRL) * crls;
     struct dev_installed installed; /* what stands now, perhaps plain files of before */
     struct dev_installed previous;  /* what stood before it; empty when that is not kept */
+    struct dev_installed found;     /* only a key: of a set whose key file is lost, found in the TPM */
     struct dev_pending pending;
     const struct dev_installed *source; /* whose key the certificate is for; NULL: the pending one */
     struct dev_set set;                 /* what will be written */
@@ -22,7 +23,6 @@ void dev_candidate_clear(struct dev_candidate *candidate);
 
 /* Gathers and judges; `ret` is empty before, cleared by the caller whatever the result, and not moved. What
  * is left to be proven is the key's signature. PC_EREFUSED as dev_install. */
-int dev_candidate_judge(const struct dev *dev, const struct dev_delivery *delivery,
-                        struct dev_candidate *ret);
+int dev_candidate_judge(struct dev *dev, const struct dev_delivery *delivery, struct dev_candidate *ret);
 
 #endif

@@ -90,7 +90,8 @@ struct dev_install_report {
 };
 void dev_install_report_clear(struct dev_install_report *report);
 
-/* Installs a chain. Without anchors given the installed ca.crt stays the anchor (PC_EREFUSED "install-anchor"
+/* Installs a chain. A set that is damaged is replaced: its own key is used if it can be read, or found at a
+ * handle. Without anchors given the installed ca.crt stays the anchor (PC_EREFUSED "install-anchor"
  * when there is none); one that came with the chain never is. Checked before anything changes: chain, anchor,
  * CN, subject and SAN equal to the installed ones, profile (device), key (pending, current or previous; a
  * live signature in the TPM), dates by the clock and its floor, CRL. PC_EREFUSED with a name of its own for
@@ -114,9 +115,9 @@ struct dev_confirm_report {
  * for dev_forget_legacy. */
 int dev_confirm(struct dev *dev, const struct dev_broker *broker, struct dev_confirm_report *ret);
 
-/* Back to the previous set, which is checked as on install, then current again; the newer one is kept as the
- * previous one, and its install switches forward again. Done before: 0, `already`. PC_EREFUSED
- * "rollback-none", "chain-…" when it has expired, "key-…" when the TPM does not have its key. */
+/* Back to the previous set (also from a damaged one), which is checked as on install, then current again; the
+ * newer one is kept as the previous one, and its install switches forward again. Done before: 0, `already`.
+ * PC_EREFUSED "rollback-none", "chain-…" when it has expired, "key-…" when the TPM does not have its key. */
 int dev_rollback(struct dev *dev, struct dev_install_report *ret);
 
 enum dev_state {
@@ -130,6 +131,7 @@ enum dev_state {
     DEV_SWITCHED,    /* a new set is current, the one before it kept until it is confirmed */
     DEV_ROLLED_BACK, /* the set before is current again, the newer one kept */
     DEV_CONFIRMED,
+    DEV_DAMAGED, /* a file of the installed set, or the link to it, is damaged or lost */
     DEV_STATES
 };
 const char *dev_state_name(enum dev_state state); /* "none", "key_pending", … */
@@ -155,6 +157,7 @@ struct dev_status {
     struct dev_clock clock;
     char next[DEV_NEXT_MAX]; /* what to do next, one sentence, "" when nothing is to be done */
     struct dev_key_report pending, current;
+    char damage[512]; /* which file is damaged, and why; "" when none is: what follows is as far as it goes */
     bool installed;
     char cn[PKI_UUID_TEXT], serial[41], certificate_sha256[PKI_FINGERPRINT_TEXT];
     char generation[64], previous[64]; /* folder names or "" */
@@ -170,8 +173,8 @@ struct dev_status {
 /* The check at boot: whatever an interrupted run left is brought to an end, the installed set is verified
  * (chain to the anchor, dates, key by its Name: at most 3 TPM commands for a handle, 5 for a blob), the floor
  * of the clock raised, an owed reload run. No network. `ret` is set whenever the folder could be read. 0 when
- * the set is good, due or not; PC_EPENDING "not-installed"; PC_EREFUSED, PC_EAUTH, PC_EUNREACH otherwise,
- * each within 30 s. */
+ * the set is good, due or not; PC_EPENDING "not-installed"; PC_EREFUSED ("state-damaged" where it cannot be
+ * read whole), PC_EAUTH, PC_EUNREACH otherwise, each within 30 s. */
 int dev_check(struct dev *dev, struct dev_status *ret);
 
 /* What is installed and until when; asks the TPM for the key (Name only) unless `offline`. Takes no lock, and

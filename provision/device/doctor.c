@@ -11,6 +11,7 @@
 
 #include "provision/device/check.h"
 #include "provision/device/doctor_steps.h"
+#include "provision/device/salvage.h"
 #include "provision/device/operation.h"
 #include "provision/device/status.h"
 #include "src/base/error.h"
@@ -90,12 +91,8 @@ static const struct {
     {"key-absent", "The TPM was cleared, or is another one. "},
     {"key-name", "Another key is where ours was: the TPM was cleared, or is another one. "},
     {"key-certificate", "plantcert install the certificate again, or start afresh: plantcert request."},
-    {"keyfile-parse", "plantcert install the certificate again: the key's file is written anew."},
     {"chain-expired", ""},
     {"chain-anchor", "Install a certificate of the CA in ca.crt, or the right CA: plantcert install --ca."},
-    {"state-damaged", "plantcert rollback, if a set is kept from before; else start afresh: plantcert forget "
-                      "--force, plantcert "
-                      "request, plantca sign --replace, plantcert install."},
     {"install-cn", DEV_ADVICE_PLANT},
 };
 
@@ -207,11 +204,16 @@ static void look_key(struct doctor *doctor)
 {
     const struct dev_installed *installed = &doctor->installed;
     const struct dev_status *status = &doctor->status;
-    int r = dev_installed_read(doctor->dev->settings.dir, &doctor->installed);
+    int r = dev_salvage_read(doctor->dev->settings.dir, &doctor->installed);
     if (r == 0)
         r = dev_status(doctor->dev, true, &doctor->status);
     if (r < 0) {
         doctor_fault_error(doctor);
+        return;
+    }
+    if (installed->damage[0]) {
+        doctor_fault(doctor, PC_EREFUSED, "state-damaged", "%s", installed->damage);
+        doctor_advise(doctor, "%s", status->next);
         return;
     }
     if (!installed->leaf) {

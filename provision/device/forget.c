@@ -5,6 +5,7 @@
 
 #include "provision/device/clock.h"
 #include "provision/device/legacy.h"
+#include "provision/device/salvage.h"
 #include "provision/device/tidy.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -57,6 +58,22 @@ static int drop_generations(struct dev *dev, struct dev_forget_report *count)
     return pc_dir_sync(dev->settings.dir);
 }
 
+/* What is to go was never current: a cut must not leave what a check would make current again. */
+static int unnote(const char *dir)
+{
+    pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
+    size_t found = 0;
+    int r = dev_generation_list(dir, &names, &found);
+    for (size_t i = 0; r == 0 && i < found; i++) {
+        struct dev_record record;
+        if (dev_generation_record(dir, names[i], &record) < 0 || !record.switched)
+            continue;
+        record.switched = false;
+        r = dev_generation_record_write(dir, names[i], &record);
+    }
+    return r;
+}
+
 /* A rekey given up: the pending key alone. */
 static int drop_pending(struct dev *dev, const char *current, struct dev_forget_report *count)
 {
@@ -73,6 +90,8 @@ static int drop_pending(struct dev *dev, const char *current, struct dev_forget_
 static int drop_all(struct dev *dev, struct dev_forget_report *count)
 {
     int r = reach_tpm(dev);
+    if (r == 0)
+        r = unnote(dev->settings.dir);
     if (r == 0)
         r = unlink_set(dev->settings.dir, count);
     if (r == 0)
@@ -95,7 +114,11 @@ int dev_forget(struct dev *dev, bool force, struct dev_forget_report *ret)
     if (r < 0)
         return r;
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
-    r = dev_generation_current(dir, current);
+    r = force ? 0 : dev_current_restore(dir);
+    if (dev_refused_as(r, "state-damaged"))
+        return pc_refuse("key-in-use", "%s; --force removes all that stands there", pc_error_text());
+    if (r == 0)
+        r = dev_generation_current(dir, current);
     if (r == 0)
         r = current[0] && !force ? drop_pending(busy, current, &count) : drop_all(busy, &count);
     if (r == 0)

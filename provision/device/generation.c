@@ -27,6 +27,7 @@ static const struct pc_setting record_table[] = {
     {.section = SECTION, .key = "confirmed", .fallback = "no", .check = pc_check_flag},
     {.section = SECTION, .key = "rolled-back", .fallback = "no", .check = pc_check_flag},
     {.section = SECTION, .key = "legacy", .fallback = "no", .check = pc_check_flag},
+    {.section = SECTION, .key = "switched", .fallback = "no", .check = pc_check_flag},
 };
 #define RECORD_ROWS (sizeof record_table / sizeof record_table[0])
 
@@ -120,6 +121,7 @@ int dev_generation_record(const char *dir, const char *name, struct dev_record *
     ret->confirmed = pc_config_flag(config, SECTION, "confirmed");
     ret->rolled_back = pc_config_flag(config, SECTION, "rolled-back");
     ret->legacy = pc_config_flag(config, SECTION, "legacy");
+    ret->switched = pc_config_flag(config, SECTION, "switched");
     pc_config_free(config);
     return 0;
 }
@@ -142,9 +144,10 @@ static int write_record(const char *folder, const struct dev_record *record)
     char text[256];
     int len = snprintf(text, sizeof text,
                        "[" SECTION
-                       "]\nreplaces = %s\nreloaded = %s\nconfirmed = %s\nrolled-back = %s\nlegacy = %s\n",
+                       "]\nreplaces = %s\nreloaded = %s\nconfirmed = %s\nrolled-back = %s\nlegacy = %s\n"
+                       "switched = %s\n",
                        record->replaces, yes_no(record->reloaded), yes_no(record->confirmed),
-                       yes_no(record->rolled_back), yes_no(record->legacy));
+                       yes_no(record->rolled_back), yes_no(record->legacy), yes_no(record->switched));
     return write_file(folder, "record", text, (size_t)len, NULL);
 }
 

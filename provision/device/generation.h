@@ -27,6 +27,7 @@ struct dev_record {
                                            for the first */
     bool reloaded;                      /* the reload command has run since the switch, or none is wanted */
     bool confirmed;                     /* the operator, or a broker, said that it is good */
+    bool switched;                      /* it was made the current one; noted after the switch */
     bool rolled_back; /* it is current again in place of `replaces`, which is the newer one */
     bool legacy;      /* plain files of before: ca.crt and device.crt, no device.tpm */
 };

@@ -74,7 +74,12 @@ static int replace(struct dev *dev, const struct dev_candidate *candidate, const
     const struct dev_installed *installed = &candidate->installed;
     struct dev_record record = {.reloaded = !dev_reload_wanted(dev)};
     int r = 0;
-    memcpy(record.replaces, installed->name, sizeof record.replaces);
+    /* What is damaged is nothing to go back to; what was before it may be. */
+    const char *before = !installed->damage[0] ? installed->name
+                         : candidate->previous.leaf && !candidate->previous.damage[0]
+                             ? candidate->previous.name
+                             : "";
+    memcpy(record.replaces, before, strlen(before) + 1);
     if (installed->record.legacy)
         r = dev_legacy_take(dir, installed, record.replaces);
     if (r == 0 && installed->record.legacy && !dev_legacy_whole(dir, record.replaces))
@@ -105,7 +110,8 @@ static bool stands(const struct dev *dev, const struct dev_candidate *candidate,
                    const struct dev_readers *readers)
 {
     const struct dev_installed *installed = &candidate->installed;
-    return installed->leaf && !installed->record.legacy && same_set(&candidate->set, &installed->set) &&
+    return installed->leaf && !installed->damage[0] && !installed->record.legacy &&
+           same_set(&candidate->set, &installed->set) &&
            dev_generation_readable(dev->settings.dir, installed->name, readers);
 }
 
@@ -131,6 +137,8 @@ static int install(struct dev *dev, const struct dev_delivery *delivery, struct 
     if (r < 0)
         return r;
     const struct dev_installed *installed = &candidate.installed;
+    if (installed->damage[0])
+        pc_log(PC_LOG_WARNING, "what was installed is damaged, and is replaced: %s", installed->damage);
     bool already = stands(dev, &candidate, &readers);
     if (installed->leaf && !installed->record.legacy && !same_bytes(&candidate.set.ca, &installed->set.ca))
         pc_log(PC_LOG_NOTICE, "%s: the trust anchor is replaced by the one given", dir);

@@ -16,6 +16,7 @@ struct dev_installed {
                             legacy generation without a certificate */
     struct tpm_key *key; /* owned; NULL in a legacy generation, and when set.closed */
     char cn[PKI_UUID_TEXT];
+    char damage[512]; /* what salvage could not read, and why; "" when all is whole */
 };
 /* One generation, whichever; the caller holds the lock. */
 int dev_installed_load(const char *dir, const char *name, struct dev_installed *ret);

@@ -5,6 +5,7 @@
 
 #include "provision/device/installed.h"
 #include "provision/device/keygen.h"
+#include "provision/device/salvage.h"
 #include "provision/device/tidy.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -19,7 +20,7 @@ static int check_plant(struct dev *dev, const char *plant, const char *remembere
         return pc_refuse("plant-differs", "the pending key was requested for %s, not %s; 'forget' drops it",
                          remembered, plant);
     dev_autoinstalled installed = {0};
-    int r = dev_installed_read(dev->settings.dir, &installed);
+    int r = dev_salvage_read(dev->settings.dir, &installed);
     if (r == 0 && installed.leaf && strcmp(plant, installed.cn) != 0)
         return pc_refuse("plant-differs",
                          "the installed certificate is for %s, not %s; 'forget --force' drops it",
@@ -124,11 +125,15 @@ static int begin_again(struct dev *dev, struct dev_installed *ret)
     if (r == 0 && dev->lock >= 0)
         dev_tidy_try(dev);
     if (r == 0)
-        r = dev_installed_read(dir, ret);
+        r = dev_salvage_read(dir, ret);
     if (r < 0)
         return r;
-    if (!ret->leaf)
+    if (!ret->leaf && !ret->damage[0])
         return pc_refuse("not-installed", "%s: no certificate is installed: 'plantcert request' begins", dir);
+    if (!ret->leaf && (!plant || !*plant))
+        return pc_fail_named(PC_EUSAGE, "plant-missing", "%s; and no plant is configured", ret->damage);
+    if (!ret->leaf)
+        snprintf(ret->cn, sizeof ret->cn, "%s", plant);
     if (plant && *plant && strcmp(plant, ret->cn) != 0)
         return pc_refuse("plant-differs",
                          "the installed certificate is for %s, but the configured plant is %s", ret->cn,
@@ -142,6 +147,8 @@ int dev_renew(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *
     dev_autoinstalled installed = {0};
     struct dev_key_report report = {0};
     int r = begin_again(busy, &installed);
+    if (r == 0 && !installed.key && installed.damage[0])
+        r = pc_refuse("state-damaged", "%s: 'plantcert rekey' makes a new key", installed.damage);
     if (r == 0 && !installed.key)
         r = pc_refuse("key-legacy", "the installed certificate's key is the file device.key, not one in the "
                                     "TPM: 'plantcert rekey' makes one");

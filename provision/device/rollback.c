@@ -1,12 +1,12 @@
 /* Going back to the set before: judged as on install, then made current again by the same one rename. The
  * newer set stays as the one to go forward to. */
-#include <stdio.h>
 #include <string.h>
 
 #include "provision/device/check.h"
 #include "provision/device/installed.h"
 #include "provision/device/legacy.h"
 #include "provision/device/reload.h"
+#include "provision/device/salvage.h"
 #include "provision/device/tidy.h"
 #include "provision/device/verify.h"
 #include "src/base/error.h"
@@ -43,38 +43,21 @@ static int check_set(struct dev *dev, const struct dev_installed *current,
     return r < 0 ? r : check_key(dev, previous);
 }
 
-/* The old set's record first: whichever of the two is current then, the other one is kept, unless it is
- * damaged. */
+/* The old set's record first: whichever of the two is current then, the other one is kept: also
+ * a damaged one, whose key may be whole. */
 static int go_back(struct dev *dev, const struct dev_installed *current, const struct dev_installed *previous)
 {
     const char *dir = dev->settings.dir;
     struct dev_record record = previous->record;
-    bool whole = current->leaf != NULL;
-    snprintf(record.replaces, sizeof record.replaces, "%s", whole ? current->name : "");
+    memcpy(record.replaces, current->name, sizeof record.replaces);
     record.reloaded = !dev_reload_wanted(dev);
     record.confirmed = false;
-    record.rolled_back = whole;
+    record.rolled_back = true;
+    record.switched = true; /* long ago */
     int r = dev_generation_record_write(dir, previous->name, &record);
     if (r == 0)
         r = dev_generation_switch(dir, previous->name);
     return r;
-}
-
-/* A current set that the disk has spoilt is the more to be gone back from: its record may still tell to
- * which. `leaf` stays NULL then. */
-static int read_current(const char *dir, struct dev_installed *ret)
-{
-    char text[512];
-    int r = dev_installed_read(dir, ret);
-    if (r != PC_EREFUSED)
-        return r;
-    const char *fault = pc_error_name();
-    snprintf(text, sizeof text, "%s", pc_error_text());
-    if (dev_generation_current(dir, ret->name) < 0 || !ret->name[0] ||
-        dev_generation_record(dir, ret->name, &ret->record) < 0 || !ret->record.replaces[0])
-        return pc_refuse(fault, "%s", text);
-    pc_log(PC_LOG_WARNING, "%s: what is current is damaged", text);
-    return 0;
 }
 
 static int rollback(struct dev *dev, struct dev_install_report *ret, bool *ret_owed)
@@ -82,13 +65,13 @@ static int rollback(struct dev *dev, struct dev_install_report *ret, bool *ret_o
     const char *dir = dev->settings.dir;
     dev_autoinstalled current = {0}, previous = {0};
     dev_tidy_try(dev);
-    int r = read_current(dir, &current);
+    int r = dev_salvage_read(dir, &current);
     if (r < 0)
         return r;
-    const char *before = current.record.replaces;
-    if (!current.leaf && !before[0])
+    if (!current.leaf && !current.damage[0])
         return pc_refuse("not-installed", "%s: no certificate is installed", dir);
-    if (current.leaf && current.record.rolled_back && before[0]) {
+    const char *before = current.previous;
+    if (current.record.rolled_back && before[0] && !current.damage[0]) {
         *ret_owed = !current.record.reloaded;
         return dev_install_describe(&current, true, ret);
     }

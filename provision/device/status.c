@@ -11,6 +11,7 @@
 #include "provision/device/keygen.h"
 #include "provision/device/legacy.h"
 #include "provision/device/reload.h"
+#include "provision/device/salvage.h"
 #include "provision/device/status.h"
 #include "src/base/error.h"
 #include "src/pki/chain.h"
@@ -26,6 +27,7 @@ static const char *const state_names[] = {
     [DEV_SWITCHED] = "switched",
     [DEV_ROLLED_BACK] = "rolled_back",
     [DEV_CONFIRMED] = "confirmed",
+    [DEV_DAMAGED] = "damaged",
 };
 static_assert(sizeof state_names / sizeof state_names[0] == DEV_STATES, "a name for each state");
 
@@ -36,6 +38,8 @@ const char *dev_state_name(enum dev_state state)
 
 static enum dev_state state_of(const struct dev_status *status, bool pending, enum dev_step step)
 {
+    if (status->damage[0])
+        return DEV_DAMAGED;
     if (!status->installed)
         return !pending ? DEV_NONE : step == DEV_STEP_REQUESTED ? DEV_REQUESTED : DEV_KEY_PENDING;
     const struct {
@@ -60,24 +64,26 @@ static int describe_installed(const struct dev *dev, const struct dev_installed 
 {
     const struct dev_record *record = &installed->record;
     struct dev_leaf leaf;
-    int r = dev_leaf_describe(installed->leaf, &leaf);
-    if (r == 0 && installed->key)
-        r = dev_key_describe(installed->key, &ret->current);
-    if (r < 0)
-        return r;
-    ret->installed = true;
     ret->confirmed = record->confirmed;
     ret->rolled_back = record->rolled_back && record->replaces[0];
     ret->plain = record->legacy;
     ret->reload_owed = !record->reloaded && dev_reload_wanted(dev);
+    ret->key_closed = installed->set.closed;
+    memcpy(ret->damage, installed->damage, sizeof ret->damage);
+    snprintf(ret->generation, sizeof ret->generation, "%s", installed->name);
+    snprintf(ret->previous, sizeof ret->previous, "%s", installed->previous);
+    int r = installed->key ? dev_key_describe(installed->key, &ret->current) : 0;
+    if (r < 0 || !installed->leaf)
+        return r;
+    r = dev_leaf_describe(installed->leaf, &leaf);
+    if (r < 0)
+        return r;
+    ret->installed = true;
     ret->plant_differs =
         dev->settings.plant && *dev->settings.plant && strcmp(dev->settings.plant, leaf.cn) != 0;
-    ret->key_closed = installed->set.closed;
     memcpy(ret->cn, leaf.cn, sizeof ret->cn);
     memcpy(ret->serial, leaf.serial, sizeof ret->serial);
     memcpy(ret->certificate_sha256, leaf.sha256, sizeof ret->certificate_sha256);
-    snprintf(ret->generation, sizeof ret->generation, "%s", installed->name);
-    snprintf(ret->previous, sizeof ret->previous, "%s", record->replaces);
     ret->not_before = leaf.not_before;
     ret->not_after = leaf.not_after;
     ret->renew_at = leaf.not_after - dev->settings.renew_before;
@@ -164,7 +170,7 @@ static enum dev_key_found find_previous(struct dev *dev, bool offline, const str
 static void describe_keys(struct dev *dev, bool offline, const struct dev_installed *installed,
                           const struct dev_pending *pending, struct dev_status *ret)
 {
-    const struct tpm_key *key = installed->leaf ? installed->key : pending->key;
+    const struct tpm_key *key = installed->leaf || installed->damage[0] ? installed->key : pending->key;
     if (key && !offline)
         probe(dev, key, ret);
     bool silent = offline || ret->key_error == PC_EUNREACH || ret->key_error == PC_EAUTH;
@@ -182,8 +188,8 @@ int dev_status(struct dev *dev, bool offline, struct dev_status *ret)
     dev_autoinstalled installed = {0};
     dev_autopending pending = {0};
     bool waiting = false;
-    int r = dev_installed_read(dir, &installed);
-    if (r == 0 && installed.leaf)
+    int r = dev_salvage_read(dir, &installed);
+    if (r == 0 && (installed.leaf || installed.damage[0]))
         r = describe_installed(dev, &installed, &status);
     if (r == 0)
         r = describe_time(dir, &installed, &status);

@@ -8,16 +8,30 @@
 
 #include "provision/device/clock.h"
 #include "provision/device/legacy.h"
+#include "provision/device/salvage.h"
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
+#include "src/pki/openssl.h"
 
-/* Names of keys that must stay: of the current, the previous and the pending one. */
+#define KEEP_MAX 16
+
+/* Keys that must stay: of the current, the previous and the pending one. By Name, or, where a key file is
+ * damaged, by the public half that the certificate beside it has. */
 struct keep {
-    struct tpm_name names[3];
+    struct tpm_name names[KEEP_MAX];
     size_t count;
+    EVP_PKEY *publics[KEEP_MAX];
+    size_t public_count;
 };
+
+static void keep_clear(struct keep *keep)
+{
+    for (size_t i = 0; i < keep->public_count; i++)
+        EVP_PKEY_free(keep->publics[i]);
+}
+#define autokeep PC_CLEANUP(keep_clear) struct keep
 
 int dev_generation_key(const char *dir, const char *name, struct tpm_key **ret)
 {
@@ -41,21 +55,66 @@ static bool kept(const struct keep *keep, const struct tpm_name *name)
     return false;
 }
 
-/* A damaged key file of a kept generation stops everything: its Name is not known, so no key is safe to
- * evict. */
+static int keep_name(struct keep *keep, const struct tpm_name *name)
+{
+    if (keep->count == KEEP_MAX)
+        return pc_fail(PC_EFAIL, "too many generations stand");
+    keep->names[keep->count++] = *name;
+    return 0;
+}
+
+/* Where neither says which key it is, no key is safe to evict. */
+static int keep_certificate(const char *dir, const char *name, struct keep *keep)
+{
+    dev_autoinstalled installed = {0};
+    int r = dev_salvage_load(dir, name, &installed);
+    if (r < 0 || installed.record.legacy)
+        return r;
+    EVP_PKEY *public = installed.leaf ? X509_get_pubkey(installed.leaf) : NULL;
+    if (!public)
+        return pc_refuse("state-damaged", "%s; nor does a certificate there say which key in the TPM is its",
+                         installed.damage);
+    if (keep->public_count == KEEP_MAX) {
+        EVP_PKEY_free(public);
+        return pc_fail(PC_EFAIL, "too many generations stand");
+    }
+    keep->publics[keep->public_count++] = public;
+    return 0;
+}
+
 static int keep_generation(const char *dir, const char *name, struct keep *keep)
 {
     struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
-    int r = *name ? dev_generation_key(dir, name, &key) : 0;
-    if (r == 0 && key)
-        keep->names[keep->count++] = *tpm_key_name(key);
+    char path[DEV_PATH_MAX];
+    dev_path(path, "%s/generations/%s", dir, name);
+    if (!*name || !pc_file_exists(path))
+        return 0;
+    int r = dev_generation_key(dir, name, &key);
+    return r == 0 && key ? keep_name(keep, tpm_key_name(key)) : keep_certificate(dir, name, keep);
+}
+
+/* Nothing is current: what was before the link was lost stays, but not what is on its way out itself. */
+static int keep_lost(const char *dir, const char *except, struct keep *keep)
+{
+    pc_autofree char(*names)[DEV_GENERATION_TEXT] = NULL;
+    size_t count;
+    int r = dev_generation_list(dir, &names, &count);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct dev_record record;
+        if (strcmp(names[i], except) != 0 && dev_generation_record(dir, names[i], &record) == 0 &&
+            record.switched)
+            r = keep_generation(dir, names[i], keep);
+    }
     return r;
 }
 
-static int keep_installed(const char *dir, struct keep *keep)
+/* `except`: a generation that is to go, or "". */
+static int keep_installed(const char *dir, const char *except, struct keep *keep)
 {
     char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
-    int r = dev_generation_kept(dir, current, previous);
+    int r = dev_salvage_kept(dir, current, previous);
+    if (r == 0 && !current[0])
+        return keep_lost(dir, except, keep);
     if (r == 0)
         r = keep_generation(dir, current, keep);
     return r < 0 ? r : keep_generation(dir, previous, keep);
@@ -66,7 +125,7 @@ static int keep_pending(const char *dir, struct keep *keep)
     dev_autopending pending = {0};
     int r = dev_pending_load(dir, &pending);
     if (r == 0 && pending.name.len)
-        keep->names[keep->count++] = pending.name;
+        r = keep_name(keep, &pending.name);
     return r;
 }
 
@@ -92,41 +151,76 @@ static int evict(struct dev *dev, uint32_t handle, const struct tpm_name *name, 
     return r;
 }
 
+/* Whether what persists there is a kept key whose Name is not known. */
+static int kept_public(struct dev *dev, uint32_t handle, const struct keep *keep, bool *ret)
+{
+    struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
+    EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) public = NULL;
+    struct tpm *tpm;
+    *ret = false;
+    if (keep->public_count == 0)
+        return 0;
+    int r = dev_tpm(dev, &tpm);
+    if (r == 0)
+        r = tpm_handle_key(tpm, handle, &key);
+    if (r == PC_EREFUSED)
+        return 0;
+    if (r == 0)
+        r = tpm_key_public(key, &public);
+    for (size_t i = 0; r == 0 && i < keep->public_count; i++)
+        *ret = *ret || EVP_PKEY_eq(public, keep->publics[i]) == 1;
+    return r;
+}
+
 static int drop_key(struct dev *dev, uint32_t handle, const struct tpm_name *name, const struct keep *keep,
                     unsigned *count)
 {
+    bool stays;
     if (handle == 0 || name->len == 0 || kept(keep, name))
         return 0;
-    return evict(dev, handle, name, count);
+    int r = kept_public(dev, handle, keep, &stays);
+    return r < 0 || stays ? r : evict(dev, handle, name, count);
 }
 
 int dev_pending_drop(struct dev *dev, struct dev_forget_report *count)
 {
     dev_autopending pending = {0};
-    struct keep keep = {.count = 0};
+    autokeep keep = {.count = 0};
     int r = dev_pending_load(dev->settings.dir, &pending);
     if (r < 0 || !pending.present)
         return r;
-    r = keep_installed(dev->settings.dir, &keep);
+    r = keep_installed(dev->settings.dir, "", &keep);
     if (r == 0)
         r = drop_key(dev, pending.handle, &pending.name, &keep, &count->handles);
     return r < 0 ? r : dev_pending_remove(dev->settings.dir, &count->files);
 }
 
+/* By the key file, or, of a set that was whole once, by its certificate. */
+static int find_key(struct dev *dev, const char *name, struct tpm_key **ret)
+{
+    dev_autoinstalled lost = {0};
+    int r = dev_generation_key(dev->settings.dir, name, ret);
+    if (r == 0 && *ret)
+        return 0;
+    r = dev_salvage_load(dev->settings.dir, name, &lost);
+    if (r == 0 && lost.record.switched && lost.leaf)
+        r = dev_salvage_key(dev, lost.leaf, &lost);
+    *ret = r == 0 ? pc_steal(lost.key) : NULL;
+    if (r == 0 && !*ret && lost.record.switched && !lost.record.legacy)
+        pc_log(PC_LOG_WARNING, "%s: the TPM's key, if there is one, is not known and stays", lost.damage);
+    return r;
+}
+
 int dev_generation_drop(struct dev *dev, const char *name, struct dev_forget_report *count)
 {
-    struct keep keep = {.count = 0};
+    autokeep keep = {.count = 0};
     struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
-    int r = keep_installed(dev->settings.dir, &keep);
+    int r = keep_installed(dev->settings.dir, name, &keep);
     if (r == 0)
         r = keep_pending(dev->settings.dir, &keep);
     if (r < 0)
         return r;
-    r = dev_generation_key(dev->settings.dir, name, &key);
-    if (r == PC_EREFUSED) {
-        pc_log(PC_LOG_WARNING, "%s: the TPM's key, if there is one, is not known and stays", pc_error_text());
-        r = 0;
-    }
+    r = find_key(dev, name, &key);
     if (r == 0 && key)
         r = drop_key(dev, tpm_key_handle(key), tpm_key_name(key), &keep, &count->handles);
     return r < 0 ? r : dev_generation_remove(dev->settings.dir, name, &count->files);
@@ -157,7 +251,7 @@ static int sweep_generation(const char *dir, const char *name)
 static int settle_pending(struct dev *dev, const char *current)
 {
     dev_autopending pending = {0};
-    struct keep keep = {.count = 0};
+    autokeep keep = {.count = 0};
     int r = dev_pending_load(dev->settings.dir, &pending);
     if (r == 0 && pending.present)
         r = keep_generation(dev->settings.dir, current, &keep);
@@ -178,13 +272,28 @@ void dev_tidy_try(struct dev *dev)
         pc_log(PC_LOG_WARNING, "what was left is cleared away later: %s", pc_error_text());
 }
 
-int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
+/* Written down once a set is current: a link that is lost can be made anew by it. */
+static int note_switched(const char *dir, const char *current)
+{
+    struct dev_record record;
+    int r = dev_generation_record(dir, current, &record);
+    if (r < 0 || record.switched)
+        return r;
+    record.switched = true;
+    return dev_generation_record_write(dir, current, &record);
+}
+
+static int tidy(struct dev *dev, struct dev_forget_report *dropped)
 {
     const char *dir = dev->settings.dir;
     char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
-    int r = dev_generation_kept(dir, current, previous);
+    int r = dev_current_restore(dir);
+    if (r == 0)
+        r = dev_generation_kept(dir, current, previous);
     if (r == 0)
         r = sweep(dir);
+    if (r == 0 && current[0])
+        r = note_switched(dir, current);
     if (r < 0 || current[0] == '\0')
         return r;
     r = settle_pending(dev, current);
@@ -201,13 +310,22 @@ int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
     return r;
 }
 
+int dev_tidy_count(struct dev *dev, struct dev_forget_report *dropped)
+{
+    int r = tidy(dev, dropped);
+    if (!dev_refused_as(r, "state-damaged"))
+        return r;
+    pc_log(PC_LOG_WARNING, "%s", pc_error_text());
+    return 0;
+}
+
 int dev_previous_yield(struct dev *dev)
 {
     const char *dir = dev->settings.dir;
     char current[DEV_GENERATION_TEXT], previous[DEV_GENERATION_TEXT];
-    struct keep keep = {.count = 0};
+    autokeep keep = {.count = 0};
     struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
-    int r = dev_generation_kept(dir, current, previous);
+    int r = dev_salvage_kept(dir, current, previous);
     if (r == 0)
         r = keep_generation(dir, current, &keep);
     if (r == 0)

@@ -20,7 +20,8 @@ int dev_generation_drop(struct dev *dev, const char *name, struct dev_forget_rep
 
 /* Brings the folder into order before and after an operation: a pending key that was installed is no longer
  * pending, and generations other than the current, the previous and a legacy one go. Where nothing is
- * current, nothing goes. The TPM is opened only when a key has to go. */
+ * current, nothing goes. A link `current` that was lost is made anew; where the set is damaged, so that it is
+ * not known what may go, that is warned of, and nothing goes. The TPM is opened only when a key has to go. */
 int dev_tidy(struct dev *dev);
 /* The same, for what can do without: only warns when, say, the owner's auth value is missing. */
 void dev_tidy_try(struct dev *dev);

@@ -50,6 +50,10 @@ int tpm_handle_key(struct tpm *tpm, uint32_t handle, struct tpm_key **ret);
 /* What persists in [first, last]: the first `max` handles, ascending. */
 int tpm_handle_list(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *ret, size_t max,
                     size_t *ret_count);
+/* The device key of this public half within [first, last], as tpm_handle_key; 0 and NULL when there is none.
+ */
+int tpm_handle_find(struct tpm *tpm, uint32_t first, uint32_t last, const EVP_PKEY *public,
+                    struct tpm_key **ret);
 /* Removes what persists at `handle` only when its Name is `name`; PC_EREFUSED "handle-foreign" otherwise, 0
  * when nothing is there. */
 int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *name);

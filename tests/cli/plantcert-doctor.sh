@@ -91,7 +91,7 @@ cp device.tpm voke/current/device.tpm
 "$PLANTCERT" forget -q
 handle=$(swtpm_handles persistent | grep '^0x8102')
 echo nonsense >voke/current/device.tpm
-finds 5 keyfile-parse "a key file that is none"
+finds 5 state-damaged "a key file that is none"
 cp device.tpm voke/current/device.tpm
 
 # --- files ---

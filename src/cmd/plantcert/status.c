@@ -26,6 +26,7 @@ static void set_json(struct cmd *cmd, const struct dev_status *status)
             installed ? cmd_json_time(status->not_before) : json_null(), "not_after",
             installed ? cmd_json_time(status->not_after) : json_null(), "renew_at",
             installed ? cmd_json_time(status->renew_at) : json_null());
+    cmd_set(cmd, "{s:o}", "damage", text_or_null(status->damage));
     cmd_set(cmd, "{s:b,s:b,s:b,s:b,s:b,s:o,s:s}", "due", status->due, "expired", status->expired, "confirmed",
             status->confirmed, "rolled_back", status->rolled_back, "legacy", status->legacy, "clock",
             clock_json(&status->clock), "next", status->next);
@@ -97,6 +98,8 @@ static void say_all(const struct cmd *cmd, const struct dev_status *status)
 
     cmd_field(cmd, "State", "%s%s", dev_state_name(status->state), time);
     cmd_field(cmd, "Folder", "%s", pc_config_get(cmd->config, "device", "dir"));
+    if (status->damage[0] != '\0')
+        cmd_field(cmd, "Damaged", "%s", status->damage);
     if (status->installed)
         say_certificate(cmd, status);
     else if (status->plain)
@@ -136,6 +139,8 @@ int plantcert_run_status(struct cmd *cmd)
         return rc;
     plantcert_status_tell(cmd, &status);
     pc_time_format(status.not_after, until);
+    if (status.damage[0] != '\0')
+        return pc_refuse("state-damaged", "%s", status.damage);
     if (status.key_checked && status.key_error != 0)
         return pc_fail_named(status.key_error, status.key_name, "%s", status.key_text);
     if (status.plant_differs)
