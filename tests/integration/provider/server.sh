@@ -42,7 +42,7 @@ setup_certificates >setup.log 2>&1 || {
 # --- servers: serve_WHAT KEY CONF VERSION sets PORT and SERVER ---
 announced() { grep -q "$1" server.log || ! kill -0 "$SERVER" 2>/dev/null; }
 serve_s_server() {
-    OPENSSL_CONF=$2 client openssl s_server -accept 127.0.0.1:0 -www -cert "$1.crt" -key "$1.tpm" -CAfile ca.crt -Verify 1 \
+    OPENSSL_CONF=$2 client exec openssl s_server -accept 127.0.0.1:0 -www -cert "$1.crt" -key "$1.tpm" -CAfile ca.crt -Verify 1 \
         -verify_return_error >server.log 2>&1 </dev/null &
     SERVER=$!
     PIDS+=("$SERVER")
@@ -51,7 +51,7 @@ serve_s_server() {
     [ -n "$PORT" ]
 }
 serve_python() {
-    OPENSSL_CONF=$2 client /usr/bin/python3 "$PC_SOURCE/tests/integration/provider/server.py" "$1.crt" "$1.tpm" ca.crt "${3/./_}" \
+    OPENSSL_CONF=$2 client exec /usr/bin/python3 "$PC_SOURCE/tests/integration/provider/server.py" "$1.crt" "$1.tpm" ca.crt "${3/./_}" \
         >server.log 2>&1 </dev/null &
     SERVER=$!
     PIDS+=("$SERVER")
