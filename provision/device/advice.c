@@ -61,8 +61,8 @@ static void advise_renewal(const struct dev_status *status, char ret[DEV_NEXT_MA
 static const char *advise_switched(const struct dev_status *status)
 {
     static const char *const ways[] = {
-        [DEV_KEY_UNASKED] = "Prove the new set (plantcert confirm --mqtt HOST:PORT), or go back, if the key "
-                            "of before is still in the TPM: plantcert rollback.",
+        [DEV_KEY_UNASKED] = ("Prove the new set (plantcert confirm --mqtt HOST:PORT), or go back, if the key "
+                             "of before is still in the TPM: plantcert rollback."),
         [DEV_KEY_THERE] =
             "Prove the new set (plantcert confirm --mqtt HOST:PORT), or go back: plantcert rollback.",
         [DEV_KEY_GONE] = "Prove the new set: plantcert confirm --mqtt HOST:PORT.",

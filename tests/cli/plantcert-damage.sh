@@ -25,13 +25,15 @@ openssl_sign ours "$UUID1" one.csr one.crt
 cp -a voke one.kept
 one=$(ours)
 
-# matrix KEPT CHAIN ROLLBACK: every damage to the current set of KEPT, whose certificate is CHAIN; ROLLBACK is its exit code.
+# matrix KEPT CHAIN ROLLBACK KIND…: these damages to each file of the current set of KEPT, whose certificate is CHAIN; ROLLBACK is its exit
+# code.
 matrix() {
     local kept=$1 chain=$2 back=$3 handles current file kind what
+    shift 3
     handles=$(ours)
     current=$(readlink "$kept/current")
     for file in ca.crt device.crt device.tpm record; do
-        for kind in emptied cut overwritten removed; do
+        for kind in "$@"; do
             what="$current/$file $kind"
             restore "$kept"
             damage $kind "voke/$current/$file"
@@ -51,7 +53,7 @@ matrix() {
         done
     done
 }
-matrix one.kept one.crt 5
+matrix one.kept one.crt 5 emptied removed
 
 restore one.kept
 "$PLANTCERT" rekey -q -o two.csr
@@ -61,7 +63,7 @@ cp -a voke two.kept
 both=$(ours)
 two=${both#"$one "}
 same "$(echo "$both" | wc -w)" 2 "two sets, two keys"
-matrix two.kept two.crt 0
+matrix two.kept two.crt 0 cut overwritten
 
 # The anchor that is installed stays the anchor, if it is not what is lost.
 restore two.kept
