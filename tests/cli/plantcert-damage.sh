@@ -36,7 +36,7 @@ matrix() {
         for kind in "$@"; do
             what="$current/$file $kind"
             restore "$kept"
-            damage $kind "voke/$current/$file"
+            damage "$kind" "voke/$current/$file"
             expect 5 "$what: status" "$PLANTCERT" status --offline --json
             json "says which and why" \
                 'd["state"] == "damaged" and d["next"] and d["damage"].split(":")[0].endswith("'"$current/$file"'") and d["error"]["name"] == "state-damaged"'
