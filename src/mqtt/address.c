@@ -33,7 +33,7 @@ static int await(struct question *question, int64_t until)
         int64_t left = until - mqtt_now();
         if (left <= 0)
             return EAI_INPROGRESS;
-        const struct timespec limit = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+        const struct timespec limit = {.tv_sec = left / 1000, .tv_nsec = (long)(left % 1000) * 1000000};
         (void)gai_suspend(list, 1, &limit);
     }
     return error;

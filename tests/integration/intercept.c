@@ -68,7 +68,9 @@ static const struct call {
     {"fsync", SYS_fsync, ALWAYS, 0, DESCRIPTOR},
     {"fdatasync", SYS_fdatasync, ALWAYS, 0, DESCRIPTOR},
     {"syncfs", SYS_syncfs, ALWAYS, 0, DESCRIPTOR},
+#ifdef SYS_sync_file_range /* 32-bit ARM has another */
     {"sync_file_range", SYS_sync_file_range, ALWAYS, 0, DESCRIPTOR},
+#endif
     {"renameat", SYS_renameat, ALWAYS, 0, 1},
     {"renameat2", SYS_renameat2, ALWAYS, 0, 1},
     {"unlinkat", SYS_unlinkat, ALWAYS, 0, 1},
