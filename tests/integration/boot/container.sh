@@ -54,7 +54,8 @@ openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$WO
 openssl_sign ours "$UUID1" "$WORK/any.csr" "$WORK/any.crt" # for device.ext
 export -f inside
 if ! unshare -m --propagation private bash -c inside >"$WORK/inside.log" 2>&1 || [ ! -s "$WORK/results/ended" ]; then
-    if [ "${CI:-}" = true ]; then
+    # Where no container can be started at all, that is the machine's matter; one that came up must come to its end.
+    if [ "${CI:-}" = true ] && grep -qs systemd "$WORK/console"; then
         fail "systemd in a container" "$(tail -n 5 "$WORK/inside.log")" "$(tail -n 10 "$WORK/console" 2>/dev/null)"
         finish
     fi
