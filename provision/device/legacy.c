@@ -44,7 +44,8 @@ static int read_visible(const char *dir, const char *name, struct pc_bytes *ret)
 
 int dev_legacy_read(const char *dir, struct dev_installed *ret)
 {
-    dev_autoinstalled legacy = {.record = {.legacy = true, .reloaded = true}};
+    /* Clients open these very files: their set has been in use before it is one of ours. */
+    dev_autoinstalled legacy = {.record = {.legacy = true, .reloaded = true, .switched = true}};
     char path[DEV_PATH_MAX];
     dev_path(path, "%s/" DEV_LEGACY_KEY, dir);
     if (pc_file_exists(path) && !dev_legacy_key(dir))
