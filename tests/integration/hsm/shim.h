@@ -98,6 +98,8 @@ void signed_begins(CK_SESSION_HANDLE session, const char *label);
 void signed_note(CK_SESSION_HANDLE session, const unsigned char *data, CK_ULONG len);
 
 /* A rule that cannot be read would make a test pass for the wrong reason: ends the process. */
+#define SHIM_UNNOTED 86 /* exit status: what the token signed could not be written down in SHIM_SIGNED */
+
 void bad_rule(const char *variable) __attribute__((noreturn));
 
 #endif

@@ -48,6 +48,7 @@ void signed_note(CK_SESSION_HANDLE session, const unsigned char *data, CK_ULONG 
         at += snprintf(line + at, sizeof line - (size_t)at, "%02x", data[i]);
     line[at++] = '\n';
     if (write(fd, line, (size_t)at) != at)
-        bad_rule("SHIM_SIGNED");
+        _exit(SHIM_UNNOTED); /* a fault that was meant for the program has met the test: it must know, also
+                                where no word can be written any more */
     close(fd);
 }
