@@ -24,6 +24,6 @@ bounded() {
 }
 bounded "a TPM that never answers" "drop=0@0"
 bounded "a TPM that keeps saying RETRY" "fail=0@0=922"
-bounded "a TPM that takes ten seconds a command" "delay=0@0=10000"
+bounded "a TPM that takes twenty seconds a command" "delay=0@0=20000"
 check "and with a sound one" "$PLANTCERT" check
 finish
