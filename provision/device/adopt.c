@@ -44,11 +44,11 @@ static int check_public(const struct tpm_key *key, uint32_t handle, X509 *leaf)
 
 #define LISTED_MAX 16
 
-/* The device keys among our handles, as text, and the one that the certificate is for, or 0. */
-static int look(const struct dev *dev, struct tpm *tpm, X509 *leaf, char ret_text[512], uint32_t *ret_fits)
+/* The device keys at the first of our handles, as text; the one that the certificate is for is marked. */
+static int look(const struct dev *dev, struct tpm *tpm, X509 *leaf, char ret_text[512])
 {
     const struct dev_settings *settings = &dev->settings;
-    uint32_t handles[LISTED_MAX], fits = 0;
+    uint32_t handles[LISTED_MAX];
     size_t count = 0, len = 0;
     ret_text[0] = '\0';
     int r = tpm_handle_list(tpm, settings->handle_first, settings->handle_last, handles, LISTED_MAX, &count);
@@ -60,13 +60,10 @@ static int look(const struct dev *dev, struct tpm *tpm, X509 *leaf, char ret_tex
             continue;
         }
         bool ours = r == 0 && check_public(key, handles[i], leaf) == 0;
-        fits = ours ? handles[i] : fits;
         int more = snprintf(ret_text + len, 512 - len, "%s0x%08x%s", len ? ", " : "", handles[i],
                             ours ? " (the certificate's)" : "");
         len += more > 0 && (size_t)more < 512 - len ? (size_t)more : 0;
     }
-    if (r == 0)
-        *ret_fits = fits;
     return r;
 }
 
@@ -75,9 +72,8 @@ static int refuse(const struct dev *dev, struct tpm *tpm, X509 *leaf)
 {
     const char *name = pc_error_name();
     char text[512], keys[512];
-    uint32_t fits;
     snprintf(text, sizeof text, "%s", pc_error_text());
-    if (look(dev, tpm, leaf, keys, &fits) < 0)
+    if (look(dev, tpm, leaf, keys) < 0)
         snprintf(keys, sizeof keys, "cannot be listed");
     return pc_fail_named(PC_EREFUSED, name, "%s; device keys at our handles: %s", text,
                          keys[0] ? keys : "none");
@@ -87,14 +83,17 @@ static int refuse(const struct dev *dev, struct tpm *tpm, X509 *leaf)
 static int find(const struct dev *dev, struct tpm *tpm, uint32_t handle, X509 *leaf, struct tpm_key **ret)
 {
     struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
-    char keys[512];
-    int r = handle ? 0 : look(dev, tpm, leaf, keys, &handle);
-    if (r < 0)
+    int r = handle ? 0
+                   : tpm_handle_find(tpm, dev->settings.handle_first, dev->settings.handle_last,
+                                     X509_get0_pubkey(leaf), &key);
+    if (r == 0 && !handle && !key) {
+        (void)pc_refuse("adopt-key", "the key that the certificate is for is not at our handles");
+        return refuse(dev, tpm, leaf);
+    }
+    if (r == 0 && !handle)
+        *ret = pc_steal(key);
+    if (r < 0 || !handle)
         return r;
-    if (!handle)
-        return pc_refuse("adopt-key",
-                         "the key that the certificate is for is not at our handles; device keys there: %s",
-                         keys[0] ? keys : "none");
     r = tpm_handle_key(tpm, handle, &key);
     if (r == 0)
         r = check_public(key, handle, leaf);

@@ -164,10 +164,6 @@ int dev_install(struct dev *dev, const struct dev_delivery *delivery, struct dev
     dev_end(dev);
     if (r < 0 || !owed)
         return r;
-    if (dev_reload_run(dev, ret->generation, DEV_RELOAD_WAIT) < 0) {
-        pc_log(PC_LOG_WARNING, "%s", pc_error_text());
-        ret->reload_failed = true;
-    }
-    ret->reload_owed = ret->reload_failed || dev->settings.defer_reload;
+    dev_reload_after(dev, ret);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "provision/device/generation.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/run.h"
 
 bool dev_reload_wanted(const struct dev *dev)
@@ -39,6 +40,15 @@ int dev_reload_run(struct dev *dev, const char *generation, unsigned timeout)
         return 0;
     int r = dev_reload_wanted(dev) ? pc_run("reload", dev->settings.reload, NULL, timeout) : 0;
     return r < 0 ? r : settle(dev, generation);
+}
+
+void dev_reload_after(struct dev *dev, struct dev_install_report *report)
+{
+    if (dev_reload_run(dev, report->generation, DEV_RELOAD_WAIT) < 0) {
+        pc_log(PC_LOG_WARNING, "%s", pc_error_text());
+        report->reload_failed = true;
+    }
+    report->reload_owed = report->reload_failed || dev->settings.defer_reload;
 }
 
 /* The current generation, if its switch still owes the command; "" otherwise. */

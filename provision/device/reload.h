@@ -14,5 +14,8 @@ bool dev_reload_wanted(const struct dev *dev);
  * program again. `timeout`, seconds. PC_EFAIL when the command failed: it stays owed. */
 int dev_reload_run(struct dev *dev, const char *generation, unsigned timeout);
 #define DEV_RELOAD_WAIT 60 /* seconds, where nothing presses */
+/* The same at the end of a switch, which stands whatever the command does: `report` says what became of it,
+ * and a failure is logged. */
+void dev_reload_after(struct dev *dev, struct dev_install_report *report);
 
 #endif

@@ -11,7 +11,6 @@
 #include "provision/device/verify.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
-#include "src/base/log.h"
 #include "src/pki/openssl.h"
 
 /* The previous set's own key signs; that of a file of before was found to be there. */
@@ -100,10 +99,6 @@ int dev_rollback(struct dev *dev, struct dev_install_report *ret)
     dev_end(dev);
     if (r < 0 || !owed)
         return r;
-    if (dev_reload_run(dev, ret->generation, DEV_RELOAD_WAIT) < 0) {
-        pc_log(PC_LOG_WARNING, "%s", pc_error_text());
-        ret->reload_failed = true;
-    }
-    ret->reload_owed = ret->reload_failed || dev->settings.defer_reload;
+    dev_reload_after(dev, ret);
     return 0;
 }

@@ -164,15 +164,11 @@ int tpm_handle_list(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *re
 int tpm_handle_find(struct tpm *tpm, uint32_t first, uint32_t last, const EVP_PKEY *public,
                     struct tpm_key **ret)
 {
-    int result = check_range(first, last);
-    if (result < 0)
-        return result;
-    tpm_begin(tpm, 0);
     TPM2_HANDLE taken[TPM2_MAX_CAP_HANDLES];
     size_t count = 0;
-    result = tpm_handles(tpm, first, taken, TPM2_MAX_CAP_HANDLES, &count);
+    int result = tpm_handle_list(tpm, first, last, taken, TPM2_MAX_CAP_HANDLES, &count);
     *ret = NULL;
-    for (size_t i = 0; result == 0 && i < count && taken[i] <= last; i++) {
+    for (size_t i = 0; result == 0 && i < count; i++) {
         struct tpm_key *PC_CLEANUP(tpm_key_free_ref) key = NULL;
         result = tpm_handle_key(tpm, taken[i], &key);
         if (result == PC_EREFUSED) { /* somebody else's */
@@ -217,13 +213,9 @@ int tpm_handle_evict(struct tpm *tpm, uint32_t handle, const struct tpm_name *na
 
 int tpm_handle_free(struct tpm *tpm, uint32_t first, uint32_t last, uint32_t *ret)
 {
-    int result = check_range(first, last);
-    if (result < 0)
-        return result;
-    tpm_begin(tpm, 0);
     TPM2_HANDLE taken[TPM2_MAX_CAP_HANDLES];
     size_t count = 0;
-    result = tpm_handles(tpm, first, taken, TPM2_MAX_CAP_HANDLES, &count);
+    int result = tpm_handle_list(tpm, first, last, taken, TPM2_MAX_CAP_HANDLES, &count);
     if (result < 0)
         return result;
     uint32_t candidate = first;
