@@ -52,6 +52,11 @@ void ledger_close(struct ledger *ledger)
         ledger->ops->close(ledger);
 }
 
+bool ledger_conflict(int r)
+{
+    return r == PC_EUNREACH && strcmp(pc_error_name(), "ledger-conflict") == 0;
+}
+
 void ledger_rollback(struct ledger *ledger)
 {
     if (ledger)

@@ -147,6 +147,12 @@ struct ledger_ops {
     /* A write transaction shuts out every other writer from its first moment; a read transaction sees one
      * state. */
     int (*begin)(struct ledger *ledger, bool write);
+    /* A write transaction for issuing alone: in a ledger that several stations share, those of others run
+     * beside it (never beside one of begin(true)). `facts` then takes its subject and its key for this
+     * transaction; while another's has one of them it is PC_EPENDING. Whatever fails with "ledger-conflict"
+     * is to be rolled back and done again from its beginning: ledger_conflict. Where one writer writes at a
+     * time it is begin(true). */
+    int (*begin_shared)(struct ledger *ledger);
     int (*commit)(struct ledger *ledger);    /* durable when it returns 0; rolled back when it fails */
     void (*rollback)(struct ledger *ledger); /* fine when there is nothing to roll back */
 
@@ -258,6 +264,10 @@ struct ledger_ops {
     int (*checkpoint_each)(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row,
                            void *context); /* oldest first */
 };
+
+/* Whether `r`, just recorded as this thread's error, is a transaction's that lost against another's: nothing
+ * of it is on record, and the same one may be tried again. */
+bool ledger_conflict(int r);
 
 /* The first member of every implementation. */
 struct ledger {

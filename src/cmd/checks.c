@@ -40,6 +40,15 @@ int cmd_check_host(const char *value)
     return pki_san_add(names, value);
 }
 
+int cmd_check_count(const char *value)
+{
+    size_t len = strlen(value);
+
+    if (len == 0 || len > 7 || strspn(value, "0123456789") != len || atol(value) > 1000000)
+        return pc_fail(PC_EUSAGE, "'%.40s' is no number from 0 to 1000000", value);
+    return 0;
+}
+
 int cmd_check_listen(const char *value)
 {
     const char *colon = strrchr(value, ':');

@@ -10,6 +10,7 @@ int cmd_check_listen(const char *value);  /* HOST:PORT or [IPv6]:PORT */
 int cmd_check_host(const char *value);    /* one DNS name or IP address */
 int cmd_check_broker(const char *value);  /* HOST, HOST:PORT, [IPv6] or [IPv6]:PORT */
 int cmd_check_https(const char *value);   /* https://… without user or password */
+int cmd_check_count(const char *value);   /* a whole number, 0 … 1000000 */
 int cmd_check_group(const char *value);   /* a group that this system knows */
 
 /* "0x81020000-0x8102000f": persistent handles of the owner (TPM 2.0 Part 2 §7.5.1), at least two, the SRK's

@@ -28,6 +28,7 @@ struct pki_request {
     char key_sha256[PKI_FINGERPRINT_TEXT];     /* as pki_key_fingerprint */
     char request_sha256[PKI_FINGERPRINT_TEXT]; /* of the DER request */
     struct pc_bytes der;
+    char challenge[256]; /* challengePassword as it stands there, "" where there is none */
 };
 
 /* Parses and judges one request: one PEM block ("CERTIFICATE REQUEST" or "NEW CERTIFICATE REQUEST", with only

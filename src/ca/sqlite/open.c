@@ -58,6 +58,11 @@ static int db_begin(struct ledger *ledger, bool write)
     return r;
 }
 
+static int db_begin_shared(struct ledger *ledger)
+{
+    return db_begin(ledger, true);
+}
+
 static void end(struct db *db)
 {
     db->in_transaction = db->writing = db->head_known = false;
@@ -155,6 +160,7 @@ static const struct ledger_ops sqlite_ops = {
     .path = db_path,
     .patience = db_patience,
     .begin = db_begin,
+    .begin_shared = db_begin_shared,
     .commit = db_commit,
     .rollback = db_rollback,
     .issuer_plan = db_issuer_plan,

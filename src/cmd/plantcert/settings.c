@@ -45,6 +45,9 @@ const struct pc_setting plantcert_settings[] = {
     {"tpm", "srk-auth-file", NULL, NULL, pc_check_path},
     {"station", "url", NULL, NULL, cmd_check_https},
     {"station", "trust", NULL, NULL, pc_check_path},
+    {"station", "label", NULL, NULL, NULL},
+    {"station", "code-file", NULL, NULL, pc_check_path},
+    {"station", "timeout", NULL, "2m", pc_check_duration},
     {"mqtt", "broker", NULL, NULL, cmd_check_broker},
     {"renew", "before", NULL, "30d", pc_check_duration},
 };
