@@ -1,7 +1,7 @@
 /* What the station's two services say to each other: questions of the network service, answers of the signer.
  * A frame is a length (4 bytes, big endian, of what follows), then version, kind, number of the question, and
- * fields of tag, length, value. Neither side trusts the other's bytes: each field's length is bounded, an
- * unknown, doubled or missing one makes the frame none. */
+ * fields of tag, length, value, by rising tag. Neither side trusts the other's bytes: each field's length is
+ * bounded, an unknown, doubled, empty or missing one makes the frame none. */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
 
@@ -87,7 +87,7 @@ struct wire_answer {
 void wire_answer_clear(struct wire_answer *answer);
 
 /* A whole frame, owned by the caller. PC_EUSAGE when a field is longer than the wire allows. A code in it is
- * wiped by wire_frame_free. */
+ * wiped by wire_frame_wipe. */
 int wire_question_write(const struct wire_question *question, struct pc_bytes *ret_frame);
 int wire_answer_write(const struct wire_answer *answer, struct pc_bytes *ret_frame);
 void wire_frame_wipe(struct pc_bytes *frame); /* overwrites, then frees */
