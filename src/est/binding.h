@@ -9,9 +9,9 @@
 #define EST_BINDING_TEXT 65 /* base64 of at most 48 bytes, and its NUL */
 
 /* Base64 of the session's value, as challengePassword carries it: under TLS 1.3 the exporter
- * "EXPORTER-Channel-Binding" of 32 bytes (RFC 9266 §3), under TLS 1.2 tls-unique (RFC 5929 §3.1): the
+ * "EXPORTER-Channel-Binding" of 32 bytes (RFC 9266 §2), under TLS 1.2 tls-unique (RFC 5929 §3.1): the
  * client's Finished of the first handshake of this connection, which needs renegotiation and resumption to be
  * off. PC_EFAIL while the handshake is not complete, or the session was resumed. */
-int est_binding(const SSL *ssl, char ret[EST_BINDING_TEXT]);
+int est_binding(SSL *ssl, char ret[EST_BINDING_TEXT]);
 
 #endif

@@ -30,7 +30,9 @@ int est_certs_read(const struct pc_bytes *der, size_t most, STACK_OF(X509) * *re
 /* CSR attributes (RFC 7030 §4.5.2, RFC 9908): what the station wants to see in a request. */
 struct est_attributes {
     bool binding; /* challengePassword that links to the TLS session is asked for (RFC 7030 §3.5) */
-    bool rsa_2048, ec_p256; /* key kinds told of; RFC 9908 §3.2: a hint, no more */
+    /* The key that is wanted. RFC 9908 §3.2 has a way to name one kind and none to offer two: with both of
+     * them nothing is said of keys, and the PLC may choose. */
+    bool rsa_2048, ec_p256;
 };
 int est_attributes_build(const struct est_attributes *attributes, struct pc_bytes *ret_der);
 /* Attributes that are not ours to know are passed over. PC_EREFUSED "est-attributes" when it is no CsrAttrs.

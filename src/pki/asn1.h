@@ -1,4 +1,5 @@
-/* Small bridges to libcrypto's ASN.1: 64-bit times, PEM framing, strict DER. Within src/pki only. */
+/* Small bridges to libcrypto's ASN.1: 64-bit times, PEM framing, strict DER. Within src/pki, but for
+ * pki_der_is_strict, which src/est asks, too. */
 #ifndef PKI_ASN1_H
 #define PKI_ASN1_H
 

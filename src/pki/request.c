@@ -147,7 +147,7 @@ static int judge(X509_REQ *request, const struct pki_request_rules *rules, struc
         rc = pki_request_judge_subject(X509_REQ_get_subject_name(request), rules, result->cn,
                                        sizeof result->cn);
     if (!rc)
-        rc = pki_request_judge_attributes(request, rules, result->key, result->cn);
+        rc = pki_request_judge_attributes(request, rules, result->key, result->cn, result->challenge);
     return rc;
 }
 
@@ -196,7 +196,27 @@ static int verify_own(X509_REQ *request, const EVP_PKEY *key)
     return 0;
 }
 
-int pki_request_build(EVP_PKEY *key, const char *cn, struct pc_bytes *ret_pem)
+static int add_challenge(X509_REQ *request, const char *challenge)
+{
+    size_t len = strlen(challenge);
+    int type;
+
+    if (len < 1 || len >= PKI_CHALLENGE_TEXT)
+        return pc_fail(PC_EUSAGE, "challengePassword of %zu characters, not 1 to %d", len,
+                       PKI_CHALLENGE_TEXT - 1);
+    for (size_t i = 0; i < len; i++) {
+        if (challenge[i] < 0x20 || challenge[i] > 0x7e)
+            return pc_fail(PC_EUSAGE, "challengePassword is not printable ASCII");
+    }
+    type = ASN1_PRINTABLE_type((const unsigned char *)challenge, (int)len);
+    if (X509_REQ_add1_attr_by_NID(request, NID_pkcs9_challengePassword,
+                                  type == V_ASN1_PRINTABLESTRING ? type : V_ASN1_UTF8STRING,
+                                  (const unsigned char *)challenge, (int)len) != 1)
+        return pc_fail_openssl(PC_EFAIL, "challengePassword");
+    return 0;
+}
+
+static int build(EVP_PKEY *key, const char *cn, const char *challenge, struct pc_bytes *ret_pem)
 {
     enum pki_key_type type;
     const char *text;
@@ -216,6 +236,8 @@ int pki_request_build(EVP_PKEY *key, const char *cn, struct pc_bytes *ret_pem)
     if (X509_REQ_set_version(request, X509_REQ_VERSION_1) != 1 ||
         X509_REQ_set_subject_name(request, name) != 1 || X509_REQ_set_pubkey(request, key) != 1)
         return pc_fail_openssl(PC_EFAIL, "request");
+    if (challenge && (rc = add_challenge(request, challenge)))
+        return rc;
     if (X509_REQ_sign(request, key, pki_key_digest(type)) <= 0)
         return pc_fail_openssl(PC_EFAIL, "request cannot be signed");
     rc = verify_own(request, key);
@@ -225,4 +247,14 @@ int pki_request_build(EVP_PKEY *key, const char *cn, struct pc_bytes *ret_pem)
         return pc_fail_openssl(PC_EFAIL, "request cannot be encoded");
     len = BIO_get_mem_data(out, &text);
     return pc_bytes_copy(text, (size_t)len, ret_pem);
+}
+
+int pki_request_build(EVP_PKEY *key, const char *cn, struct pc_bytes *ret_pem)
+{
+    return build(key, cn, NULL, ret_pem);
+}
+
+int pki_request_build_bound(EVP_PKEY *key, const char *cn, const char *challenge, struct pc_bytes *ret_pem)
+{
+    return build(key, cn, challenge, ret_pem);
 }

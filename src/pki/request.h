@@ -10,7 +10,8 @@
 #include "src/pki/name.h"
 #include "src/pki/profile.h"
 
-#define PKI_REQUEST_MAX 65536 /* bytes */
+#define PKI_REQUEST_MAX 65536  /* bytes */
+#define PKI_CHALLENGE_TEXT 256 /* 255 characters (RFC 2985 Appendix A) and the NUL */
 
 /* What the judge compares a request with. Everything borrowed. */
 struct pki_request_rules {
@@ -28,7 +29,7 @@ struct pki_request {
     char key_sha256[PKI_FINGERPRINT_TEXT];     /* as pki_key_fingerprint */
     char request_sha256[PKI_FINGERPRINT_TEXT]; /* of the DER request */
     struct pc_bytes der;
-    char challenge[256]; /* challengePassword as it stands there, "" where there is none */
+    char challenge[PKI_CHALLENGE_TEXT]; /* challengePassword as it stands there, "" where there is none */
 };
 
 /* Parses and judges one request: one PEM block ("CERTIFICATE REQUEST" or "NEW CERTIFICATE REQUEST", with only
@@ -46,5 +47,8 @@ PC_DEFINE_CLEANUP(struct pki_request, pki_request_free);
 /* Builds and signs a request with CN = cn and no attributes; `key` may live in a TPM. PEM, one NUL behind it.
  */
 int pki_request_build(EVP_PKEY *key, const char *cn, struct pc_bytes *ret_pem);
+/* The same with a challengePassword of 1 to 255 printable ASCII characters, which links the request to a TLS
+ * session (RFC 7030 §3.5): a PrintableString where it can be one (RFC 2985 §5.4.1), else a UTF8String. */
+int pki_request_build_bound(EVP_PKEY *key, const char *cn, const char *challenge, struct pc_bytes *ret_pem);
 
 #endif

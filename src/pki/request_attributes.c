@@ -8,11 +8,9 @@
 #include "src/pki/extensions.h"
 #include "src/pki/openssl.h"
 
-#define CHALLENGE_MAX 255 /* characters, RFC 2985 Appendix A */
-
 /* challengePassword (RFC 2985 §5.4.1): a DirectoryString of printable ASCII. What it says is for the station
  * to judge. */
-static int judge_challenge(const ASN1_TYPE *value)
+static int judge_challenge(const ASN1_TYPE *value, char ret[PKI_CHALLENGE_TEXT])
 {
     const unsigned char *data;
     int len;
@@ -22,13 +20,15 @@ static int judge_challenge(const ASN1_TYPE *value)
                          "challengePassword is neither PrintableString nor UTF8String (RFC 2985 §5.4.1)");
     data = ASN1_STRING_get0_data(value->value.asn1_string);
     len = ASN1_STRING_length(value->value.asn1_string);
-    if (len < 1 || len > CHALLENGE_MAX)
+    if (len < 1 || len >= PKI_CHALLENGE_TEXT)
         return pc_refuse("request-attribute", "challengePassword of %d characters, not 1 to %d", len,
-                         CHALLENGE_MAX);
+                         PKI_CHALLENGE_TEXT - 1);
     for (int i = 0; i < len; i++) {
         if (data[i] < 0x20 || data[i] > 0x7e)
             return pc_refuse("request-attribute", "challengePassword holds the octet 0x%02x", data[i]);
     }
+    memcpy(ret, data, (size_t)len);
+    ret[len] = '\0';
     return 0;
 }
 
@@ -122,7 +122,7 @@ static int judge_extensions(const ASN1_TYPE *value, const struct pki_request_rul
 }
 
 int pki_request_judge_attributes(const X509_REQ *request, const struct pki_request_rules *rules,
-                                 const EVP_PKEY *key, const char *cn)
+                                 const EVP_PKEY *key, const char *cn, char ret_challenge[PKI_CHALLENGE_TEXT])
 {
     const ASN1_TYPE *extensions = NULL, *challenge = NULL;
     int rc = 0;
@@ -151,7 +151,7 @@ int pki_request_judge_attributes(const X509_REQ *request, const struct pki_reque
         *place = X509_ATTRIBUTE_get0_type(attribute, 0);
     }
     if (challenge)
-        rc = judge_challenge(challenge);
+        rc = judge_challenge(challenge, ret_challenge);
     if (!rc && extensions)
         rc = judge_extensions(extensions, rules, key, cn);
     return rc;

@@ -8,8 +8,9 @@
 int pki_request_judge_subject(const X509_NAME *subject, const struct pki_request_rules *rules, char *ret_cn,
                               size_t size);
 
-/* Judges every attribute against the profile's table; `key` and `cn` have been judged. */
+/* Judges every attribute against the profile's table; `key` and `cn` have been judged. Writes the
+ * challengePassword where there is one. */
 int pki_request_judge_attributes(const X509_REQ *request, const struct pki_request_rules *rules,
-                                 const EVP_PKEY *key, const char *cn);
+                                 const EVP_PKEY *key, const char *cn, char ret_challenge[PKI_CHALLENGE_TEXT]);
 
 #endif
