@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 
 #include "src/base/error.h"
 #include "src/pki/request.h"
@@ -178,6 +179,89 @@ static void build_refuses(void **state)
     assert_null(pem.data);
 }
 
+static void parse_bound(const char *challenge, char ret[PKI_CHALLENGE_TEXT])
+{
+    struct pki_request_rules rules = device_rules();
+    struct pki_request *request = NULL;
+    struct pc_bytes pem = {0};
+
+    assert_int_equal(pki_request_build_bound(data_key(DATA_EC_P256), PLANT, challenge, &pem), 0);
+    assert_int_equal(pki_request_parse(pem.data, pem.len, &rules, &request), 0);
+    memcpy(ret, request->challenge, PKI_CHALLENGE_TEXT);
+    pki_request_free(request);
+    pc_bytes_clear(&pem);
+}
+
+/* challengePassword comes out as it went in; other requests have none. */
+static void bound(void **state)
+{
+    static const char *const values[] = {"x", "AQID/+8=", "a_b*c@d" /* no PrintableString */,
+                                         "with blanks in it"};
+    char longest[PKI_CHALLENGE_TEXT], found[PKI_CHALLENGE_TEXT];
+    struct pki_request_rules rules = device_rules();
+    struct pki_request *request = NULL;
+    struct pc_bytes pem = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        parse_bound(values[i], found);
+        assert_string_equal(found, values[i]);
+    }
+    memset(longest, 'A', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    parse_bound(longest, found);
+    assert_string_equal(found, longest);
+    assert_int_equal(pki_request_build(data_key(DATA_EC_P256), PLANT, &pem), 0);
+    assert_int_equal(pki_request_parse(pem.data, pem.len, &rules, &request), 0);
+    assert_string_equal(request->challenge, "");
+    pki_request_free(request);
+    pc_bytes_clear(&pem);
+}
+
+/* RFC 2985 §5.4.1: PrintableString where it can be one. */
+static void bound_types(void **state)
+{
+    static const struct {
+        const char *value;
+        unsigned char type;
+    } cases[] = {{"AQID/+8=", V_ASN1_PRINTABLESTRING}, {"a_b", V_ASN1_UTF8STRING}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct pc_bytes pem = {0};
+        const X509_ATTRIBUTE *attribute;
+        BIO *in;
+        X509_REQ *request;
+
+        assert_int_equal(pki_request_build_bound(data_key(DATA_EC_P256), PLANT, cases[i].value, &pem), 0);
+        in = BIO_new_mem_buf(pem.data, (int)pem.len);
+        request = PEM_read_bio_X509_REQ(in, NULL, NULL, NULL);
+        assert_non_null(request);
+        assert_int_equal(X509_REQ_get_attr_count(request), 1);
+        attribute = X509_REQ_get_attr(request, 0);
+        assert_int_equal(X509_ATTRIBUTE_count(attribute), 1);
+        assert_int_equal(X509_ATTRIBUTE_get0_type(X509_REQ_get_attr(request, 0), 0)->type, cases[i].type);
+        X509_REQ_free(request);
+        BIO_free(in);
+        pc_bytes_clear(&pem);
+    }
+}
+
+static void bound_refuses(void **state)
+{
+    char longer[PKI_CHALLENGE_TEXT + 1];
+    const char *const values[] = {"", "a\nb", "a\x7f", "\xc3\xa4", "\t", longer};
+    struct pc_bytes pem = {0};
+
+    (void)state;
+    memset(longer, 'A', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        assert_int_equal(pki_request_build_bound(data_key(DATA_EC_P256), PLANT, values[i], &pem), PC_EUSAGE);
+    assert_int_equal(pki_request_build_bound(data_key(DATA_EC_P521), PLANT, "x", &pem), PC_EREFUSED);
+    assert_null(pem.data);
+}
+
 /* A broker's request: its host as CN, and its SANs in any order, but none else. */
 static void broker(void **state)
 {
@@ -256,6 +340,9 @@ int main(void)
         cmocka_unit_test(size_limit),
         cmocka_unit_test(built_is_accepted),
         cmocka_unit_test(build_refuses),
+        cmocka_unit_test(bound),
+        cmocka_unit_test(bound_types),
+        cmocka_unit_test(bound_refuses),
         cmocka_unit_test(broker),
         cmocka_unit_test(broker_asks),
     };
