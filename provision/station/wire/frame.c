@@ -262,11 +262,24 @@ static const struct wire_field *find_field(const struct wire_table *table, unsig
     return NULL;
 }
 
+/* What may be left out is what may be empty; numbers and flags always come. */
+static bool is_complete(const struct wire_table *table, enum wire_kind kind, const bool seen[UINT8_MAX + 1])
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct wire_field *field = &table->fields[i];
+        bool fixed = field->type == WIRE_NUMBER || field->type == WIRE_FLAG || field->type == WIRE_NUMBERS;
+        if (fixed && (field->allowed & WIRE_BIT(kind)) && !seen[field->tag])
+            return false;
+    }
+    return true;
+}
+
 /* Tags rise, so that nothing comes twice but the members of a list. */
 static int take_fields(const struct wire_table *table, enum wire_kind kind, const unsigned char *at,
                        size_t left, void *message)
 {
     unsigned char last = 0;
+    bool seen[UINT8_MAX + 1] = {false};
     while (left > 0) {
         size_t len = left >= FIELD ? take_u32(at + 1) : 0;
         const struct wire_field *field = find_field(table, *at);
@@ -277,13 +290,14 @@ static int take_fields(const struct wire_table *table, enum wire_kind kind, cons
         if (*at < last || (*at == last && field->type != WIRE_LIST))
             return wire_refuse("a field twice, or out of order");
         last = *at;
+        seen[last] = true;
         int r = take_field(field, at + FIELD, len, message);
         if (r < 0)
             return r;
         at += FIELD + len;
         left -= FIELD + len;
     }
-    return 0;
+    return is_complete(table, kind, seen) ? 0 : wire_refuse("a field is missing");
 }
 
 int wire_read(const struct wire_table *table, const void *frame, size_t len, enum wire_kind *ret_kind,

@@ -216,8 +216,9 @@ static void test_forged_questions(void **state)
     assert_int_equal(wire_question_read(frame, 0, &read), PC_EREFUSED);
 }
 
-#define DONE "\1\0\0\0\4\0\0\0\0"
-#define UNAVAILABLE "\1\0\0\0\4\0\0\0\6"
+#define RETRY "\2\0\0\0\4\0\0\0\0"
+#define DONE "\1\0\0\0\4\0\0\0\0" RETRY
+#define UNAVAILABLE "\1\0\0\0\4\0\0\0\6" RETRY
 #define CERTIFICATE "\5\0\0\0\1x"
 
 static const struct {
@@ -226,10 +227,13 @@ static const struct {
     const char *fields;
     size_t len;
 } answers[] = {
-    {"no outcome", FORGED(0x80 | WIRE_ATTRIBUTES, "")},
-    {"an outcome out of range", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\0\0\0\10")},
-    {"an outcome of 2^32-1", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\377\377\377\377")},
-    {"an outcome of one byte", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\1\0")},
+    {"no outcome", FORGED(0x80 | WIRE_ATTRIBUTES, RETRY "\6\0\0\0\1\0")},
+    {"no time to wait", FORGED(0x80 | WIRE_ATTRIBUTES, "\1\0\0\0\4\0\0\0\0\6\0\0\0\1\0")},
+    {"neither bound nor not", FORGED(0x80 | WIRE_ATTRIBUTES, DONE)},
+    {"no numbers", FORGED(0x80 | WIRE_HEALTH, DONE)},
+    {"an outcome out of range", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\0\0\0\10" RETRY)},
+    {"an outcome of 2^32-1", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\377\377\377\377" RETRY)},
+    {"an outcome of one byte", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\1\0" RETRY)},
     {"done, and no certificate", FORGED(0x80 | WIRE_ENROL, DONE)},
     {"done, and two certificates", FORGED(0x80 | WIRE_ENROL, DONE CERTIFICATE CERTIFICATE)},
     {"unavailable, and a certificate", FORGED(0x80 | WIRE_ENROL, UNAVAILABLE CERTIFICATE)},
@@ -237,7 +241,7 @@ static const struct {
      FORGED(0x80 | WIRE_TRUST, DONE CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE
                                    CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE
                                        CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE CERTIFICATE)},
-    {"a certificate where none belongs", FORGED(0x80 | WIRE_ATTRIBUTES, DONE CERTIFICATE)},
+    {"a certificate where none belongs", FORGED(0x80 | WIRE_ATTRIBUTES, DONE CERTIFICATE "\6\0\0\0\1\0")},
     {"a rule with a blank", FORGED(0x80 | WIRE_TRUST, UNAVAILABLE "\3\0\0\0\3a b")},
     {"a text of two lines", FORGED(0x80 | WIRE_TRUST, UNAVAILABLE "\4\0\0\0\3a\nb")},
     {"numbers that are too few", FORGED(0x80 | WIRE_HEALTH, DONE "\7\0\0\0\10\0\0\0\0\0\0\0\0")},
