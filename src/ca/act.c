@@ -28,6 +28,14 @@ int ca_begin(struct ca *ca, struct ledger **ret_open)
     return r;
 }
 
+int ca_begin_shared(struct ca *ca, struct ledger **ret_open)
+{
+    int r = ca->ledger->ops->begin_shared(ca->ledger);
+    if (r == 0)
+        *ret_open = ca->ledger;
+    return r;
+}
+
 int ca_commit(struct ca *ca, struct ledger **open)
 {
     *open = NULL;

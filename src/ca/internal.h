@@ -60,6 +60,10 @@ int ca_token_reopen(struct ca *ca);
 int ca_signing_run(struct ca *ca);
 /* A write transaction, and its audit rows. Use: ca_begin; … PC_CLEANUP(ledger_rollback_ref); ca_commit. */
 int ca_begin(struct ca *ca, struct ledger **ret_open);
+/* The same for issuing alone, beside other stations (ledger_ops.begin_shared). Where ledger_conflict says so,
+ * all is done again, at most CA_CONFLICTS times. */
+int ca_begin_shared(struct ca *ca, struct ledger **ret_open);
+#define CA_CONFLICTS 20
 int ca_commit(struct ca *ca, struct ledger **open);
 int ca_audit(struct ca *ca, const struct audit_act *act);
 /* Records a refusal that was just made in a transaction of its own, and returns it again. */

@@ -12,7 +12,7 @@
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/ca/audit/checkpoint.h"
-#include "src/ca/batch/pipeline.h"
+#include "src/ca/batch/stages.h"
 
 static const char *const outcome_names[] = {
     [CA_BATCH_ISSUED] = "issued", [CA_BATCH_ALREADY] = "already", [CA_BATCH_REFUSED] = "refused",
@@ -63,7 +63,7 @@ static int run(struct batch *b, struct ca_batch_report *report)
     if (r < 0)
         return r;
     struct ca_failure failure = {0};
-    int stopped = pipeline_run(b);
+    int stopped = batch_run(b);
     report->counts = b->counts;
     ca_failure_keep(stopped, &failure);
     r = output_sync(b);

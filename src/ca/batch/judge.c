@@ -1,4 +1,4 @@
-/* The first stage: reads a request, judges it, plans its certificate. Neither ledger nor token. */
+/* Reads the request of an item and judges it. Neither ledger nor token. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,13 +7,12 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
-#include "src/ca/batch/pipeline.h"
+#include "src/ca/batch/stages.h"
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include "src/pki/openssl.h"
 
-#define AT_ONCE 8       /* requests that a thread takes */
 #define CHAIN_MAX 65536 /* bytes of a file that stands in a chain's place */
 
 /* A link may lead anywhere tomorrow; a FIFO would hold the whole batch up. */
@@ -82,115 +81,46 @@ static int judge_request(const struct batch *b, struct item *item)
     int r = read_request(item, &csr);
     if (r < 0)
         return r;
-    r = pki_request_parse(csr.data, csr.len, &rules, &item->request);
+    r = pki_request_parse(csr.data, csr.len, &rules, &item->work.request);
     if (r == PC_EREFUSED)
-        item->refused_act = "request";
+        item->work.refused_act = "request";
     if (r < 0) {
         char sha256[PKI_FINGERPRINT_TEXT];
         (void)pc_fail_in("%s", item->entry.path);
         /* Of the bytes as they came: there is no request yet. */
         if (pki_digest_hex(csr.data, csr.len, sha256) == 0)
-            memcpy(item->request_sha256, sha256, sizeof sha256);
+            memcpy(item->work.request_sha256, sha256, sizeof sha256);
         return r;
     }
-    memcpy(item->request_sha256, item->request->request_sha256, sizeof item->request_sha256);
-    pc_bytes_clear(&item->request->der);
+    memcpy(item->work.request_sha256, item->work.request->request_sha256, sizeof item->work.request_sha256);
+    pc_bytes_clear(&item->work.request->der);
     return 0;
 }
 
-static int plan(const struct batch *b, struct item *item)
+static void prepare(const struct batch *b, struct work *work)
 {
-    struct enrolment *e = &item->enrolment;
-    *e = (struct enrolment){
+    work->enrolment = (struct enrolment){
         .asked = {.revoke_old = -1},
         .days = b->ca->settings->device_days,
         .issuance = {.plan = {.profile = &pki_profile_device,
-                              .subject_key = item->request->key,
-                              .cn = item->request->cn},
-                     .cn = item->request->cn,
-                     .request_sha256 = item->request_sha256},
+                              .subject_key = work->request->key,
+                              .cn = work->request->cn},
+                     .cn = work->request->cn,
+                     .request_sha256 = work->request_sha256},
     };
-    int r = enrol_prepare(b->ca, e);
-    if (r == 0)
-        r = issuance_plan(b->ca, &e->issuance, e->days);
-    if (r == PC_EREFUSED)
-        item->refused_act = "sign";
-    return r;
 }
 
-static void judge(const struct batch *b, struct item *item)
+int batch_judge(void *batch, struct work *work)
 {
+    const struct batch *b = batch;
+    struct item *item = item_of(work);
+    if (item->entry.failure.code)
+        return ca_failure_again(&item->entry.failure);
     snprintf(item->output, sizeof item->output, "%s.crt", item->entry.plant);
     int r = judge_place(b, item);
     if (r == 0)
         r = judge_request(b, item);
     if (r == 0)
-        r = plan(b, item);
-    if (r < 0)
-        item_fail(item, r);
-}
-
-/* The next items of the source, with the lock held; none when there are none, or the batch stops. */
-static void take(struct batch *b, struct queue *ret)
-{
-    queue_init(ret);
-    while (b->stop == BATCH_RUNS && !b->exhausted && !b->idle.first)
-        pthread_cond_wait(&b->judge, &b->lock);
-    while (b->stop == BATCH_RUNS && !b->exhausted && b->idle.first && ret->count < AT_ONCE) {
-        struct item *item = queue_pop(&b->idle);
-        int r = b->source->next(b->source, &item->entry);
-        if (r > 0) {
-            item->number = ++b->read;
-            queue_push(ret, item);
-            continue;
-        }
-        queue_push(&b->idle, item);
-        b->exhausted = true;
-        if (r < 0)
-            pipeline_break(b, r);
-    }
-}
-
-/* Refused before it comes to the ledger, and not even by a rule that is on record there. */
-static bool is_over(const struct item *item)
-{
-    return item->failure.code && !item->refused_act;
-}
-
-static void judge_all(struct batch *b, struct queue *taken)
-{
-    for (struct item *item = taken->first; item; item = item->next) {
-        if (item->entry.failure.code) {
-            item->failure = item->entry.failure;
-            item->outcome = CA_BATCH_REFUSED;
-        } else {
-            judge(b, item);
-        }
-    }
-}
-
-void *judge_thread(void *batch)
-{
-    struct batch *b = batch;
-    struct queue taken;
-    pthread_mutex_lock(&b->lock);
-    for (take(b, &taken); taken.count > 0; take(b, &taken)) {
-        struct item *item;
-        pthread_mutex_unlock(&b->lock);
-        judge_all(b, &taken);
-        pthread_mutex_lock(&b->lock);
-        while ((item = queue_pop(&taken))) {
-            if (is_over(item))
-                pthread_cond_signal(&b->output);
-            queue_push(is_over(item) ? &b->done : &b->judged, item);
-        }
-        pipeline_tell_ledger(b);
-    }
-    b->judges--;
-    /* Who waits for room sees that nothing comes any more. */
-    pthread_cond_broadcast(&b->judge);
-    pthread_cond_signal(&b->ledger);
-    pthread_cond_signal(&b->output);
-    pthread_mutex_unlock(&b->lock);
-    return NULL;
+        prepare(b, work);
+    return r;
 }

@@ -5,7 +5,7 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
-#include "src/ca/batch/pipeline.h"
+#include "src/ca/batch/stages.h"
 
 #define SYNC_AFTER 16384 /* chains */
 #define TELL_AFTER 200   /* ms */
@@ -22,8 +22,8 @@ static bool stands(const struct batch *b, const char *name, const struct pc_byte
 static int write_chain(struct batch *b, const struct item *item)
 {
     pc_autobytes pem = {0};
-    int r = ca_chain_of(&item->enrolment.issuance.der, &pem);
-    if (r < 0 || (item->outcome == CA_BATCH_ALREADY && stands(b, item->output, &pem)))
+    int r = ca_chain_of(&item->work.enrolment.issuance.der, &pem);
+    if (r < 0 || (item->work.outcome == WORK_GIVEN && stands(b, item->output, &pem)))
         return r;
     r = pc_file_write_at(b->out, item->output, pem.data, pem.len, &(struct pc_file_options){.behind = true});
     if (r < 0)
@@ -39,7 +39,7 @@ int output_sync(struct batch *b)
 
 void output_progress(struct batch *b)
 {
-    int64_t now = batch_clock();
+    int64_t now = pipeline_clock();
     if (!b->options->progress || now - b->told < TELL_AFTER)
         return;
     b->told = now;
@@ -49,23 +49,23 @@ void output_progress(struct batch *b)
 static void count(struct batch *b, const struct item *item)
 {
     b->counts.ended++;
-    b->counts.outcome[item->outcome]++;
-    if (item->failure.code == 0 || strcmp(item->failure.name, "stopped") == 0)
+    b->counts.outcome[item->work.outcome]++;
+    if (item->work.failure.code == 0 || strcmp(item->work.failure.name, "stopped") == 0)
         return;
     if (b->first_failed == 0 || item->number < b->first_failed) {
         b->first_failed = item->number;
-        b->first_failure = item->failure;
+        b->first_failure = item->work.failure;
     }
 }
 
 int output_item(struct batch *b, struct item *item)
 {
-    bool given = item->outcome == CA_BATCH_ISSUED || item->outcome == CA_BATCH_ALREADY;
+    bool given = item->work.outcome == WORK_ISSUED || item->work.outcome == WORK_GIVEN;
     pc_autofree char *path = NULL;
     if (given) {
         int r = write_chain(b, item);
         if (r < 0)
-            item_fail(item, r);
+            work_fail(&item->work, r);
         path = pc_path_join(b->options->out, item->output);
     }
     const struct ca_batch_item ended = {
@@ -73,15 +73,15 @@ int output_item(struct batch *b, struct item *item)
         .input = item->entry.path,
         .line = item->entry.line,
         .plant = item->entry.plant,
-        .output = path && item->failure.code == 0 ? path : "",
-        .outcome = item->outcome,
-        .code = item->failure.code,
-        .rule = item->failure.code ? item->failure.name : "",
-        .text = item->failure.code ? item->failure.text : "",
-        .request_sha256 = item->request_sha256,
-        .key_sha256 = item->enrolment.issuance.key_sha256,
-        .serial = item->serial,
-        .certificate_sha256 = item->certificate_sha256,
+        .output = path && item->work.failure.code == 0 ? path : "",
+        .outcome = (enum ca_batch_outcome)item->work.outcome,
+        .code = item->work.failure.code,
+        .rule = item->work.failure.code ? item->work.failure.name : "",
+        .text = item->work.failure.code ? item->work.failure.text : "",
+        .request_sha256 = item->work.request_sha256,
+        .key_sha256 = item->work.enrolment.issuance.key_sha256,
+        .serial = item->work.serial,
+        .certificate_sha256 = item->work.certificate_sha256,
     };
     count(b, item);
     if (b->options->item)
