@@ -5,8 +5,8 @@
 
 #include "src/ca/authority.h"
 
-#define CA_CODE_TEXT                                                                                         \
-    32 /* bytes with the NUL: 26 characters of Crockford's base32 in groups (130 bits … 100) */
+#define CA_CODE_TEXT 30   /* bytes with the NUL: 25 characters of Crockford's base32, 125 bits, by fives */
+#define CA_APPROVE_MIN 16 /* characters of a fingerprint that are enough to name a key that waits */
 
 enum ca_admission_kind { CA_ADMIT_CODE, CA_ADMIT_PENDING };
 
@@ -28,8 +28,8 @@ struct ca_admission {
     char key_sha256[PKI_FINGERPRINT_TEXT]; /* bound to this key; "" while it is not */
     char replace[PKI_SERIAL_TEXT];
     int revoke_old;
-    int64_t made_at, expires_at, decided_at;
-    char by[160]; /* who admitted: user (and login name) on which host */
+    int64_t made_at, expires_at, decided_at; /* decided_at: used, denied or withdrawn; 0: not yet */
+    char by[160];                            /* who admitted: user (and login name) on which host */
     char note[256];
 };
 /* A request that waits for an operator: of one key. */
@@ -46,16 +46,26 @@ struct ca_waiting {
 
 /* Admits, in place of an admission of the same plant that is open (which is withdrawn; both on record). For a
  * code, `ret_code` is its only copy: the ledger keeps its hash. PC_EREFUSED "admission-current" when the
- * plant has a current certificate and `replace` does not name it, "identity-replace" when it names another.
- */
+ * plant has a current certificate and `replace` does not name it, "identity-replace" when it names another
+ * one, "identity-held". `ret` may be NULL. */
 int ca_admit(struct ca *ca, const struct ca_admission_order *order, struct ca_admission *ret,
              char ret_code[CA_CODE_TEXT]);
-/* `key_sha256` may be shortened to at least 16 characters as long as one waiting request is meant:
- * PC_EREFUSED "approve-unknown", "approve-ambiguous". Approving one key denies none of the others: they go on
- * waiting, but the admission is bound to this one. Done before: 0. */
+/* Several at once: all of them, or none when one is refused; then `refused` (may be NULL) is told of each
+ * that is, with its place and this thread's error. `ret` and `ret_codes` have `count` places; a code is ""
+ * where the order is for none. */
+int ca_admit_all(struct ca *ca, const struct ca_admission_order *orders, size_t count,
+                 void (*refused)(void *context, size_t index), void *context, struct ca_admission *ret,
+                 char (*ret_codes)[CA_CODE_TEXT]);
+/* Of the plant's newest admission. `key_sha256` may be shortened to at least CA_APPROVE_MIN characters as
+ * long as one key is meant: PC_EREFUSED "approve-unknown", "approve-ambiguous". Approving one key denies none
+ * of the others: they go on waiting, but the admission is bound to this one (another one then:
+ * "admission-key"). "admission-denied", "admission-expired". Done before: 0. */
 int ca_approve(struct ca *ca, const char *plant, const char *key_sha256, struct ca_waiting *ret);
-/* Denies one key (NULL: all that wait, and withdraws the admission). */
+/* Denies one key (NULL: all that wait, and the admission with them; so does denying the key that it is bound
+ * to). What was issued stays: revoke it. PC_EREFUSED "approve-unknown", "approve-ambiguous",
+ * "admission-none". `ret_count` says how many keys are denied now. Done before: 0. */
 int ca_deny(struct ca *ca, const char *plant, const char *key_sha256, const char *note, size_t *ret_count);
+/* What waits for an operator now: under open admissions that have not expired. Oldest first. */
 int ca_waiting_each(struct ca *ca, int (*row)(void *context, const struct ca_waiting *waiting),
                     void *context);
 /* `plant` NULL: all, oldest first. */

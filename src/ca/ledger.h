@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 #include "hsm/key.h"
+#include "src/ca/admission.h"
 #include "src/ca/issue.h"
 
 #define LEDGER_SCHEMA                                                                                        \
-    2 /* version of the tables; a newer one is refused, an older one migrated in one transaction */
+    3 /* version of the tables; a newer one is refused, an older one migrated in one transaction */
 
 /* reserved → signing → current → superseded → revoked; held on the way; void when it was given up. */
 enum ledger_state {
@@ -131,7 +132,17 @@ typedef int ledger_audit_row(void *context, const struct ledger_audit *row);
 
 struct ledger_counts {
     size_t current, valid, expiring, superseded, held, revoked, foreign, unfinished, audit;
+    size_t admissions; /* open, and not expired */
+    size_t waiting;    /* keys that wait under these, as waiting_each tells them */
 };
+
+/* An admission and the hash of its code; of the record's state, "expired" is never on record. */
+struct ledger_admission {
+    struct ca_admission record;
+    char code_sha256[PKI_FINGERPRINT_TEXT]; /* "" where its proof is no code */
+};
+typedef int ledger_admission_row(void *context, const struct ledger_admission *admission);
+typedef int ledger_waiting_row(void *context, const struct ca_waiting *waiting);
 
 struct ledger;
 
@@ -263,6 +274,26 @@ struct ledger_ops {
     int (*checkpoint_shipped)(struct ledger *ledger, int64_t id, int64_t at);
     int (*checkpoint_each)(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row,
                            void *context); /* oldest first */
+
+    /* Open, bound to no key. One a plant is open at a time. */
+    int (*admission_add)(struct ledger *ledger, const struct ledger_admission *row, int64_t *ret_id);
+    /* Compare and swap: of `row` state, key and decided_at are taken, if the row is in state `from` and was
+     * bound to no other key. open → used | denied | withdrawn, used → denied. */
+    int (*admission_step)(struct ledger *ledger, const struct ca_admission *row, const char *from);
+    /* The newest of a plant, or (plant NULL) the one with that id; id 0 when there is none. In a write
+     * transaction nobody else changes it before the end. */
+    int (*admission_get)(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret);
+    /* `plant` NULL: all. Oldest first. */
+    int (*admission_each)(struct ledger *ledger, const char *plant, ledger_admission_row *row, void *context);
+    /* A key that asks for the first time under an open admission. */
+    int (*waiting_add)(struct ledger *ledger, const struct ca_waiting *row);
+    /* Compare and swap, for a row that still waits: state, from, last_at, times, decided_at and by are taken.
+     * Only the key that its admission is bound to can be approved. */
+    int (*waiting_step)(struct ledger *ledger, const struct ca_waiting *row);
+    /* All of one admission, or (0) those that wait under one that is open at `now` and bound to no key.
+     * Oldest first. */
+    int (*waiting_each)(struct ledger *ledger, int64_t admission, int64_t now, ledger_waiting_row *row,
+                        void *context);
 };
 
 /* Whether `r`, just recorded as this thread's error, is a transaction's that lost against another's: nothing

@@ -19,6 +19,10 @@ int audit_writer_new(const struct audit_actor *actor, struct audit_writer **ret)
 void audit_writer_free(struct audit_writer *writer);
 PC_DEFINE_CLEANUP(struct audit_writer, audit_writer_free);
 
+/* Whoever runs this program, as people are told: "anna (login petr) on hsm1", or the numbers of whom nobody
+ * has a name for. */
+void audit_who(char ret[160]);
+
 /* One act. Only `act` and `outcome` must be given. No text from a request gets in: only what was checked, and
  * hashes.
  *
@@ -27,14 +31,23 @@ PC_DEFINE_CLEANUP(struct audit_writer, audit_writer_free);
  * (current), "void", "supersede", "revoke", "hold", "release"; "import" (foreign, or revoked: then with a
  * reason), "incident" (revoked). Others: "plan", "key", "activate", "retire", "init"; "crl-reserve", "crl",
  * "crl-adopt", "crl-pardon", "crl-import", "orphan"; "checkpoint", "publish", "batch", "accept-loss",
- * "reconcile"; refused: "request", "sign", "guard". */
+ * "reconcile"; refused: "request", "sign", "guard".
+ *
+ * Acts about an admission (`admission` is its row, `subject` the plant), from which verification derives its
+ * state: "allow" (open; proof, until), "withdraw", "wait" (a key asks for the first time), "approve" (bound
+ * to this key), "bind" (its code was used by this key), "admit" (a certificate was issued under it: used),
+ * "deny" (one key, or without a key the admission and all that wait). */
 struct audit_act {
     const char *act;
     const char *outcome; /* "done", "found", "refused" */
     int64_t certificate; /* row in the ledger that it is about, or 0 */
+    int64_t admission;   /* the same of an admission */
+    const char *proof;   /* "code", "pending" */
+    const char *address; /* from which the network asked */
     const char *rule;    /* name of the refusal */
     const char *profile, *subject, *serial, *key_sha256, *request_sha256, *tbs_sha256, *certificate_sha256;
-    int reason; /* CRLReason; used by "revoke", "hold", "incident", "import" and "orphan" (-1: none) */
+    int reason; /* CRLReason; used by "revoke", "hold", "incident", "import", "orphan" and "allow" (-1: none)
+                 */
     uint64_t crl_number;                                      /* 0: none */
     const char *crl_sha256, *checkpoint_sha256, *file_sha256; /* of the DER, the statement, a file */
     int64_t until;    /* seconds: end of a superseded certificate's overlap; 0: none */

@@ -19,6 +19,8 @@
 /* Every member that a line may have, in the order in which it is written: by name. */
 enum member {
     ACT,
+    ADDRESS,
+    ADMISSION,
     AT,
     BUILD,
     CERTIFICATE,
@@ -40,6 +42,7 @@ enum member {
     PREVIOUS,
     PROFILE,
     PROGRAM,
+    PROOF,
     REASON,
     REQUEST,
     ROW,
@@ -60,6 +63,8 @@ enum member {
 };
 static const char *const names[] = {
     [ACT] = "act",
+    [ADDRESS] = "address",
+    [ADMISSION] = "admission",
     [AT] = "at",
     [BUILD] = "build",
     [CERTIFICATE] = "certificate_sha256",
@@ -81,6 +86,7 @@ static const char *const names[] = {
     [PREVIOUS] = "previous",
     [PROFILE] = "profile",
     [PROGRAM] = "program",
+    [PROOF] = "proof",
     [REASON] = "reason",
     [REQUEST] = "request_sha256",
     [ROW] = "row",
@@ -258,7 +264,7 @@ static void put_number(struct value *value, uint64_t number)
 /* Says why: only acts that give a reason do. */
 static const char *reason_of(const struct audit_act *act)
 {
-    static const char *const with[] = {"revoke", "hold", "incident", "import", "orphan"};
+    static const char *const with[] = {"revoke", "hold", "incident", "import", "orphan", "allow"};
     for (size_t i = 0; i < sizeof with / sizeof *with; i++)
         if (strcmp(act->act, with[i]) == 0)
             return act->reason < 0 ? NULL : pki_reason_name(act->reason);
@@ -272,6 +278,7 @@ static int put_act(struct value values[MEMBERS], const struct audit_act *act)
         const char *text;
     } texts[] = {
         {ACT, act->act},
+        {ADDRESS, act->address},
         {CERTIFICATE, act->certificate_sha256},
         {CHECKPOINT, act->checkpoint_sha256},
         {CRL, act->crl_sha256},
@@ -280,6 +287,7 @@ static int put_act(struct value values[MEMBERS], const struct audit_act *act)
         {NOTE, act->note},
         {OUTCOME, act->outcome},
         {PROFILE, act->profile},
+        {PROOF, act->proof},
         {REASON, reason_of(act)},
         {REQUEST, act->request_sha256},
         {RULE, act->rule},
@@ -290,6 +298,7 @@ static int put_act(struct value values[MEMBERS], const struct audit_act *act)
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof texts / sizeof *texts; i++)
         r = put(&values[texts[i].member], texts[i].text);
+    put_number(&values[ADMISSION], (uint64_t)act->admission);
     put_number(&values[AT], (uint64_t)act->at);
     put_number(&values[COUNT], (uint64_t)act->count);
     put_number(&values[CRL_NUMBER], act->crl_number);
@@ -386,6 +395,7 @@ static bool take_line(const json_t *line, struct audit_line *ret)
         size_t size;
     } texts[] = {
         {ACT, l.act, sizeof l.act},
+        {ADDRESS, l.address, sizeof l.address},
         {CERTIFICATE, l.certificate_sha256, sizeof l.certificate_sha256},
         {CHAIN, l.chain, sizeof l.chain},
         {CHECKPOINT, l.checkpoint_sha256, sizeof l.checkpoint_sha256},
@@ -395,6 +405,8 @@ static bool take_line(const json_t *line, struct audit_line *ret)
         {OUTCOME, l.outcome, sizeof l.outcome},
         {PREVIOUS, l.previous, sizeof l.previous},
         {PROFILE, l.profile, sizeof l.profile},
+        {PROOF, l.proof, sizeof l.proof},
+        {RULE, l.rule, sizeof l.rule},
         {REASON, l.reason, sizeof l.reason},
         {SERIAL, l.serial, sizeof l.serial},
         {SUBJECT, l.subject, sizeof l.subject},
@@ -404,7 +416,7 @@ static bool take_line(const json_t *line, struct audit_line *ret)
     bool good = take_number(line, SCHEMA, &schema) && take_number(line, SEQ, &l.seq) &&
                 take_number(line, ROW, &l.row) && take_number(line, CRL_NUMBER, &crl) &&
                 take_number(line, UNTIL, &l.until) && take_number(line, SINCE, &l.since) &&
-                take_number(line, AT, &l.at);
+                take_number(line, AT, &l.at) && take_number(line, ADMISSION, &l.admission);
     for (size_t i = 0; good && i < sizeof texts / sizeof *texts; i++)
         good = take_text(line, texts[i].member, texts[i].field, texts[i].size);
     if (!good || schema < 1 || schema > AUDIT_LINE_SCHEMA || !*l.act || !*l.outcome || !*l.previous ||

@@ -23,8 +23,10 @@ struct audit_line {
     uint64_t crl_number;
     int64_t until, since, at; /* 0: not said */
     int64_t time;
+    int64_t admission; /* 0: the line is about none */
     char chain[33], previous[PKI_FINGERPRINT_TEXT];
     char act[24], outcome[16], profile[16], reason[32], serial[PKI_SERIAL_TEXT];
+    char address[64], proof[8], rule[64];
     char subject[256];
     char key_sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT],
         certificate_sha256[PKI_FINGERPRINT_TEXT], crl_sha256[PKI_FINGERPRINT_TEXT],

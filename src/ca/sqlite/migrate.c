@@ -1,6 +1,7 @@
-/* From an older ledger to LEDGER_SCHEMA, in one transaction: the old tables are set aside under another name,
- * the tables of today are made as for a new ledger, the rows are carried over, judged, and only then get
- * their rules. An interrupted migration leaves the old ledger as it was. */
+/* From an older ledger to LEDGER_SCHEMA, in one transaction. Of the first version the old tables are set
+ * aside under another name, the tables of today are made as for a new ledger, the rows are carried over,
+ * judged, and only then get their rules; the second lacks tables, and is given them. An interrupted migration
+ * leaves the old ledger as it was. */
 #include "src/ca/sqlite/schema.h"
 
 #include <stdio.h>
@@ -84,9 +85,6 @@ static const char from_first[] =
     "    WHERE c.serial = CASE WHEN json_valid(line) THEN octets(json_extract(line, '$.serial')) END)"
     "  FROM old_audit ORDER BY id;";
 
-/* [n] carries the rows of version n. */
-static const char *const carriers[LEDGER_SCHEMA] = {[1] = from_first};
-
 /* Nothing that refers to something may have lost it. */
 static int check_references(struct db *db)
 {
@@ -100,7 +98,7 @@ static int check_references(struct db *db)
     return r;
 }
 
-static int carry_over(struct db *db, const char *rows)
+static int carry_over(struct db *db)
 {
     const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY;
     if (sqlite3_create_function(db->handle, "sha256", 1, flags, NULL, sql_sha256, NULL, NULL) != SQLITE_OK ||
@@ -113,28 +111,28 @@ static int carry_over(struct db *db, const char *rows)
                          " WHERE type = 'table'");
     if (r == 0)
         r = db_make_tables(db);
-    if (r == 0 && sqlite3_exec(db->handle, rows, NULL, NULL, NULL) != SQLITE_OK)
+    if (r == 0 && sqlite3_exec(db->handle, from_first, NULL, NULL, NULL) != SQLITE_OK)
         r = db_fail(db, "migrating");
     if (r == 0)
         r = run_each(db, "SELECT 'DROP TABLE ' || name FROM sqlite_schema"
                          " WHERE type = 'table' AND name GLOB 'old_*'");
     if (r == 0)
         r = check_references(db);
-    return r;
+    return r < 0 ? r : db_make_rules(db);
 }
 
 static int make_new(struct db *db, const char *chain)
 {
     int r = db_make_tables(db);
-    return r < 0 ? r : db_run(db, "INSERT INTO ledger (one, chain) VALUES (1, ?)", "t", chain);
+    if (r == 0)
+        r = db_run(db, "INSERT INTO ledger (one, chain) VALUES (1, ?)", "t", chain);
+    return r < 0 ? r : db_make_rules(db);
 }
 
 static int bring_up(struct db *db, int64_t from, const char *chain)
 {
     char text[96];
-    int r = from == 0 ? make_new(db, chain) : carry_over(db, carriers[from]);
-    if (r == 0)
-        r = db_make_rules(db);
+    int r = from == 0 ? make_new(db, chain) : from == 1 ? carry_over(db) : db_make_third(db);
     if (r < 0)
         return r;
     snprintf(text, sizeof text, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,

@@ -214,6 +214,13 @@ static const struct ledger_ops sqlite_ops = {
     .checkpoint_add = db_checkpoint_add,
     .checkpoint_shipped = db_checkpoint_shipped,
     .checkpoint_each = db_checkpoint_each,
+    .admission_add = db_admission_add,
+    .admission_step = db_admission_step,
+    .admission_get = db_admission_get,
+    .admission_each = db_admission_each,
+    .waiting_add = db_waiting_add,
+    .waiting_step = db_waiting_step,
+    .waiting_each = db_waiting_each,
 };
 
 int db_configure(struct db *db, const char *more)

@@ -228,6 +228,10 @@ int db_facts(struct ledger *ledger, const char *subject, const char *profile, co
 #define EXPIRING COUNT("state = 'current' AND not_after BETWEEN ?1 AND ?2")
 #define PAST COUNT("state = 'superseded'") ", " COUNT("state = 'held'") ", " COUNT("state = 'revoked'")
 #define UNFINISHED "(SELECT count(*) FROM certificate WHERE " DB_UNFINISHED ")"
+#define ADMISSIONS "(SELECT count(*) FROM admission WHERE state = 'open' AND expires_at > ?1)"
+#define WAITING                                                                                              \
+    "(SELECT count(*) FROM admission a JOIN waiting w ON w.admission = a.id"                                 \
+    " WHERE a.state = 'open' AND a.expires_at > ?1 AND a.key IS NULL AND w.state = 'waiting')"
 #define AUDIT_ROWS "(SELECT coalesce(sum((SELECT max(seq) FROM audit WHERE chain = name)), 0) FROM chains)"
 
 int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret)
@@ -235,16 +239,18 @@ int db_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct le
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
     static const char text[] = DB_CHAINS
-        ", " OWN "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
-                                                      ", " COUNT("state = 'foreign'") ", " UNFINISHED
-                                                                                      ", " AUDIT_ROWS;
+        ", " OWN
+        "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
+                                             ", " COUNT("state = 'foreign'") ", " UNFINISHED ", " AUDIT_ROWS
+                                                                             ", " ADMISSIONS ", " WAITING;
     int r = db_prepare(db, text, &s, "ii", now, now + renew_window);
     if (r == 0)
         r = db_step(db, s);
     if (r <= 0)
         return r < 0 ? r : pc_fail(PC_EFAIL, "ledger %s: nothing to count", db->path);
-    size_t *const fields[] = {&ret->current, &ret->valid,   &ret->expiring,   &ret->superseded, &ret->held,
-                              &ret->revoked, &ret->foreign, &ret->unfinished, &ret->audit};
+    size_t *const fields[] = {&ret->current, &ret->valid,      &ret->expiring, &ret->superseded,
+                              &ret->held,    &ret->revoked,    &ret->foreign,  &ret->unfinished,
+                              &ret->audit,   &ret->admissions, &ret->waiting};
     for (int i = 0; i < (int)(sizeof fields / sizeof *fields); i++)
         *fields[i] = (size_t)sqlite3_column_int64(s, i);
     return 0;

@@ -181,6 +181,47 @@ static const char tables_audit[] =
     "  FOREIGN KEY (chain, seq) REFERENCES audit (chain, seq)"
     ") STRICT;";
 
+/* Of a code only its hash is here. */
+static const char tables_admission[] =
+    "CREATE TABLE admission ("
+    "  id INTEGER PRIMARY KEY,"
+    "  plant TEXT NOT NULL CHECK (length(plant) = 36),"
+    "  proof TEXT NOT NULL CHECK (proof IN ('code', 'pending')),"
+    "  state TEXT NOT NULL CHECK (state IN ('open', 'used', 'denied', 'withdrawn')),"
+    "  code BLOB CHECK (length(code) = 32),"
+    "  key BLOB CHECK (length(key) = 32),"
+    "  replaces BLOB CHECK (length(replaces) BETWEEN 1 AND 20),"
+    "  revoke_old INTEGER CHECK (revoke_old BETWEEN 0 AND 10 AND revoke_old NOT IN (7, 8)),"
+    "  made_at INTEGER NOT NULL,"
+    "  expires_at INTEGER NOT NULL CHECK (expires_at > made_at),"
+    "  decided_at INTEGER,"
+    "  made_by TEXT NOT NULL CHECK (length(made_by) BETWEEN 1 AND 159),"
+    "  note TEXT CHECK (length(note) BETWEEN 1 AND 255),"
+    "  CHECK ((proof = 'code') = (code IS NOT NULL)),"
+    "  CHECK (revoke_old IS NULL OR replaces IS NOT NULL),"
+    "  CHECK ((state = 'open') = (decided_at IS NULL)),"
+    "  CHECK (state <> 'used' OR key IS NOT NULL)"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX admission_open ON admission (plant) WHERE state = 'open';"
+    "CREATE INDEX admission_plant ON admission (plant);"
+    /* Keys that asked under an admission, each once. */
+    "CREATE TABLE waiting ("
+    "  id INTEGER PRIMARY KEY,"
+    "  admission INTEGER NOT NULL REFERENCES admission (id),"
+    "  key BLOB NOT NULL CHECK (length(key) = 32),"
+    "  key_type TEXT NOT NULL CHECK (length(key_type) BETWEEN 1 AND 15),"
+    "  address TEXT NOT NULL CHECK (length(address) <= 63),"
+    "  state TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'denied')),"
+    "  first_at INTEGER NOT NULL,"
+    "  last_at INTEGER NOT NULL,"
+    "  times INTEGER NOT NULL CHECK (times > 0),"
+    "  decided_at INTEGER,"
+    "  decided_by TEXT CHECK (length(decided_by) BETWEEN 1 AND 159),"
+    "  UNIQUE (admission, key),"
+    "  CHECK ((state = 'waiting') = (decided_at IS NULL)),"
+    "  CHECK ((state = 'waiting') = (decided_by IS NULL))"
+    ") STRICT;";
+
 /* BEFORE INSERT and BEFORE UPDATE also stop OR REPLACE, which deletes rows without asking delete triggers. */
 static const char rules_certificate[] =
     "CREATE TRIGGER certificate_new BEFORE INSERT ON certificate BEGIN"
@@ -359,9 +400,45 @@ static const char rules_audit[] =
                  "CREATE TRIGGER checkpoint_kept BEFORE DELETE ON checkpoint"
                  "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
 
-static const char *const tables[] = {tables_issuer, tables_certificate, tables_crl, tables_audit};
-static const char *const rules[] = {rules_certificate, rules_state, rules_body,
-                                    rules_issuer,      rules_crl,   rules_audit};
+static const char rules_admission[] =
+    "CREATE TRIGGER admission_new BEFORE INSERT ON admission WHEN NEW.state <> 'open' OR NEW.key IS NOT NULL"
+    "  OR EXISTS (SELECT 1 FROM admission WHERE id = NEW.id OR (plant = NEW.plant AND state = 'open'))"
+    "  BEGIN SELECT RAISE(ABORT, 'an admission starts as the only open one of its plant'); END;"
+    "CREATE TRIGGER admission_fixed BEFORE UPDATE ON admission WHEN NEW.id <> OLD.id"
+    "  OR NEW.plant <> OLD.plant OR NEW.proof <> OLD.proof OR NEW.code IS NOT OLD.code"
+    "  OR NEW.replaces IS NOT OLD.replaces OR NEW.revoke_old IS NOT OLD.revoke_old"
+    "  OR NEW.made_at <> OLD.made_at OR NEW.expires_at <> OLD.expires_at OR NEW.made_by <> OLD.made_by"
+    "  OR NEW.note IS NOT OLD.note"
+    "  BEGIN SELECT RAISE(ABORT, 'what an admission is about never changes'); END;"
+    "CREATE TRIGGER admission_key BEFORE UPDATE ON admission"
+    "  WHEN OLD.key IS NOT NULL AND NEW.key IS NOT OLD.key"
+    "  BEGIN SELECT RAISE(ABORT, 'an admission is bound to its first key'); END;"
+    "CREATE TRIGGER admission_state BEFORE UPDATE ON admission WHEN NOT (OLD.state = 'open'"
+    "  OR (OLD.state = 'used' AND NEW.state = 'denied'))"
+    "  BEGIN SELECT RAISE(ABORT, 'state transition not allowed'); END;"
+    "CREATE TRIGGER admission_kept BEFORE DELETE ON admission"
+    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;"
+    "CREATE TRIGGER waiting_new BEFORE INSERT ON waiting WHEN NEW.state <> 'waiting'"
+    "  OR EXISTS (SELECT 1 FROM waiting WHERE id = NEW.id"
+    "    OR (admission = NEW.admission AND key = NEW.key))"
+    "  OR NOT EXISTS (SELECT 1 FROM admission WHERE id = NEW.admission AND proof = 'pending'"
+    "    AND state = 'open' AND key IS NULL)"
+    "  BEGIN SELECT RAISE(ABORT, 'a key waits once, under an open admission that is bound to none'); END;"
+    "CREATE TRIGGER waiting_fixed BEFORE UPDATE ON waiting WHEN OLD.state <> 'waiting' OR NEW.id <> OLD.id"
+    "  OR NEW.admission <> OLD.admission OR NEW.key <> OLD.key OR NEW.key_type <> OLD.key_type"
+    "  OR NEW.first_at <> OLD.first_at OR NEW.times < OLD.times"
+    "  BEGIN SELECT RAISE(ABORT, 'whose key it is, and a decision, never change'); END;"
+    "CREATE TRIGGER waiting_approved BEFORE UPDATE ON waiting WHEN NEW.state = 'approved'"
+    "  AND NEW.key IS NOT (SELECT key FROM admission WHERE id = NEW.admission AND state = 'open')"
+    "  BEGIN SELECT RAISE(ABORT, 'approved is the key that its admission is bound to'); END;"
+    "CREATE TRIGGER waiting_kept BEFORE DELETE ON waiting"
+    "  BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;";
+
+static const char *const tables[] = {tables_issuer, tables_certificate, tables_crl, tables_audit,
+                                     tables_admission};
+static const char *const rules[] = {rules_certificate, rules_state, rules_body,     rules_issuer,
+                                    rules_crl,         rules_audit, rules_admission};
+static const char *const third[] = {tables_admission, rules_admission};
 
 static int execute(struct db *db, const char *const *sql, size_t count)
 {
@@ -379,4 +456,9 @@ int db_make_tables(struct db *db)
 int db_make_rules(struct db *db)
 {
     return execute(db, rules, sizeof rules / sizeof *rules);
+}
+
+int db_make_third(struct db *db)
+{
+    return execute(db, third, sizeof third / sizeof *third);
 }

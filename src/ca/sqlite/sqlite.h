@@ -6,7 +6,7 @@
 
 #include "src/ca/ledger.h"
 
-#define DB_STATEMENTS 64 /* prepared ones that are kept */
+#define DB_STATEMENTS 80 /* prepared ones that are kept */
 #define DB_SEARCHES 8    /* of those whose text is put together, the last few */
 
 struct db_search {
@@ -139,6 +139,15 @@ int db_audit_of(struct ledger *ledger, int64_t certificate, ledger_audit_row *ro
 int db_checkpoint_add(struct ledger *ledger, const struct ledger_checkpoint *checkpoint, int64_t *ret_id);
 int db_checkpoint_shipped(struct ledger *ledger, int64_t id, int64_t at);
 int db_checkpoint_each(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row, void *context);
+
+int db_admission_add(struct ledger *ledger, const struct ledger_admission *row, int64_t *ret_id);
+int db_admission_step(struct ledger *ledger, const struct ca_admission *row, const char *from);
+int db_admission_get(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret);
+int db_admission_each(struct ledger *ledger, const char *plant, ledger_admission_row *row, void *context);
+int db_waiting_add(struct ledger *ledger, const struct ca_waiting *row);
+int db_waiting_step(struct ledger *ledger, const struct ca_waiting *row);
+int db_waiting_each(struct ledger *ledger, int64_t admission, int64_t now, ledger_waiting_row *row,
+                    void *context);
 
 /* Where a write happens outside a write transaction, the program is wrong. */
 int db_writing(struct db *db);

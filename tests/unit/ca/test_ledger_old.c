@@ -1,4 +1,4 @@
-/* Ledgers that are not as they should be: of the first version, being migrated twice or not to the end,
+/* Ledgers that are not as they should be: of an older version, being migrated twice or not to the end,
  * locked, not writable, damaged, on a disk that is full. */
 #include <signal.h>
 #include <stdio.h>
@@ -13,9 +13,7 @@
 #include "src/base/file.h"
 #include "tests/unit/ca/fixture.h"
 
-/* A ledger of version 1, as plantca 0.1.0 left it: a CA, current, superseded, revoked, void and unfinished
- * certificates, four CRLs, 31 audit rows. */
-static int old_setup(void **state)
+static int old_setup_of(void **state, const char *name)
 {
     char source[4096];
     pc_autobytes sql = {0};
@@ -24,12 +22,26 @@ static int old_setup(void **state)
     strcpy(f->dir, "/tmp/plantcert-ledger.XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/ledger.db", f->dir);
-    snprintf(source, sizeof source, "%s/tests/data/ledger-v1.sql", getenv("PC_SOURCE"));
+    snprintf(source, sizeof source, "%s/tests/data/%s", getenv("PC_SOURCE"), name);
     assert_int_equal(pc_file_read(source, 1 << 20, &sql), 0);
     assert_int_equal(sqlite3_open(f->path, &f->direct), SQLITE_OK);
     assert_int_equal(direct(f, (const char *)sql.data), 0);
     *state = f;
     return 0;
+}
+
+/* A ledger of version 1, as plantca 0.1.0 left it: a CA, current, superseded, revoked, void and unfinished
+ * certificates, four CRLs, 31 audit rows. */
+static int old_setup(void **state)
+{
+    return old_setup_of(state, "ledger-v1.sql");
+}
+
+/* And one of version 2: a held certificate and those of a foreign CA, keys of our own, a publication,
+ * four checkpoints, 42 audit rows. */
+static int second_setup(void **state)
+{
+    return old_setup_of(state, "ledger-v2.sql");
 }
 
 static int open_old(struct fixture *f)
@@ -115,12 +127,8 @@ static void check_contents(struct fixture *f)
 }
 
 /* Tables, indexes and triggers of a migrated ledger are those of a new one, word by word. */
-static void migration_keeps_everything(void **state)
+static void check_rules(struct fixture *f)
 {
-    struct fixture *f = *state;
-    assert_int_equal(open_old(f), 0);
-    assert_int_equal(number(f, "PRAGMA user_version"), LEDGER_SCHEMA);
-    check_contents(f);
     struct ledger *fresh = NULL;
     char url[128], attach[160];
     snprintf(url, sizeof url, "sqlite:%s/fresh", f->dir);
@@ -135,6 +143,49 @@ static void migration_keeps_everything(void **state)
                      0);
     assert_int_equal(direct(f, "DETACH fresh"), 0);
     ledger_close(fresh);
+}
+
+static void migration_keeps_everything(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_old(f), 0);
+    assert_int_equal(number(f, "PRAGMA user_version"), LEDGER_SCHEMA);
+    check_contents(f);
+    check_rules(f);
+}
+
+#define ROWS_OF_SECOND                                                                                       \
+    "SELECT (SELECT count(*) FROM certificate) * 1000000 + (SELECT count(*) FROM audit) * 10000"             \
+    " + (SELECT count(*) FROM key) * 100 + (SELECT count(*) FROM crl) * 10"                                  \
+    " + (SELECT count(*) FROM publication) + (SELECT count(*) FROM token_key)"
+
+static void the_second_version_is_given_what_it_lacks(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(number(f, "PRAGMA user_version"), 2);
+    int64_t before = number(f, ROWS_OF_SECOND);
+    assert_true(before > 11420000);
+    assert_int_equal(open_old(f), 0);
+    assert_int_equal(number(f, "PRAGMA user_version"), LEDGER_SCHEMA);
+    assert_int_equal(number(f, ROWS_OF_SECOND), before);
+    assert_int_equal(number(f, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    check_rules(f);
+    struct ledger_admission row = {.record = {.made_at = 1, .expires_at = 2, .by = "x", .revoke_old = -1}};
+    strcpy(row.record.plant, UUID_A);
+    strcpy(row.code_sha256, key_of('c'));
+    assert_int_equal(IN_TRANSACTION(f, f->ledger->ops->admission_add(f->ledger, &row, &row.record.id)), 0);
+    assert_int_equal(direct(f, "DELETE FROM admission"), SQLITE_CONSTRAINT);
+}
+
+static void looking_at_the_second_version_leaves_it_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger_admission row;
+    assert_int_equal(ledger_open("sqlite", f->dir, LEDGER_READONLY, &f->ledger), 0);
+    assert_int_equal(f->ledger->ops->admission_get(f->ledger, UUID_A, 0, &row), 0);
+    assert_int_equal(row.record.id, 0);
+    assert_int_equal(number(f, "PRAGMA user_version"), 2);
+    assert_int_equal(number(f, "SELECT count(*) FROM sqlite_schema WHERE name = 'admission'"), 0);
 }
 
 static void migrated_ledgers_go_on(void **state)
@@ -350,12 +401,15 @@ static int teardown(void **state)
 int main(void)
 {
 #define OLD(test) cmocka_unit_test_setup_teardown(test, old_setup, teardown)
+#define SECOND(test) cmocka_unit_test_setup_teardown(test, second_setup, teardown)
 #define IN_LEDGER(test) cmocka_unit_test_setup_teardown(test, fixture_setup, teardown)
     const struct CMUnitTest tests[] = {
         OLD(looking_at_an_old_ledger_leaves_it_as_it_is),
         OLD(migration_keeps_everything),
         OLD(migrated_ledgers_go_on),
         OLD(two_migrate_at_once),
+        SECOND(the_second_version_is_given_what_it_lacks),
+        SECOND(looking_at_the_second_version_leaves_it_as_it_is),
         OLD(a_migration_cut_short_changes_nothing),
         OLD(a_damaged_old_ledger_stays_as_it_is),
         IN_LEDGER(another_writer_is_waited_for_only_so_long),
