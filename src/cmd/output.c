@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "src/base/error.h"
@@ -78,14 +79,30 @@ void cmd_field(const struct cmd *cmd, const char *label, const char *format, ...
     va_end(arguments);
 }
 
-void cmd_complain(const struct cmd *cmd, const char *kind, const char *text)
+static bool is_journal;
+
+void cmd_find_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+
+    is_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                 fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+/* `priority` is one of syslog(3)'s. */
+static void print_line(const struct cmd *cmd, int priority, const char *kind, const char *text)
 {
     const char *command = cmd->command != NULL ? cmd->command->name : "";
+    char prefix[4] = "";
 
     fflush(stdout); /* in the order in which things happened, when both are one terminal */
+    if (is_journal)
+        snprintf(prefix, sizeof prefix, "<%d>", priority);
     pc_autofree char *line = NULL;
-    int len = asprintf(&line, "%s%s%s: %s%s\n", cmd->program->name, command[0] != '\0' ? " " : "", command,
-                       kind, text);
+    int len = asprintf(&line, "%s%s%s%s: %s%s\n", prefix, cmd->program->name, command[0] != '\0' ? " " : "",
+                       command, kind, text);
     if (len < 0) {
         line = NULL;
         return;
@@ -100,6 +117,19 @@ void cmd_complain(const struct cmd *cmd, const char *kind, const char *text)
         return; /* there is nowhere left to say so */
 }
 
+void cmd_complain(const struct cmd *cmd, const char *kind, const char *text)
+{
+    print_line(cmd, LOG_ERR, kind, text);
+}
+
+void cmd_tell(const struct cmd *cmd, enum pc_level level, const char *kind, const char *text)
+{
+    static const int priorities[] = {
+        [PC_LOG_DEBUG] = LOG_DEBUG, [PC_LOG_NOTICE] = LOG_NOTICE, [PC_LOG_WARNING] = LOG_WARNING};
+
+    print_line(cmd, priorities[level], kind, text);
+}
+
 void cmd_warn(struct cmd *cmd, const char *format, ...)
 {
     pc_autofree char *text = NULL;
@@ -112,7 +142,7 @@ void cmd_warn(struct cmd *cmd, const char *format, ...)
         text = NULL;
         return;
     }
-    cmd_complain(cmd, "warning: ", text);
+    cmd_tell(cmd, PC_LOG_WARNING, "warning: ", text);
     if (!cmd->json)
         return;
     cmd_set(cmd, "{}");

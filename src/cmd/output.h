@@ -3,6 +3,7 @@
 #define CMD_OUTPUT_H
 
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/time.h"
 #include "src/cmd/command.h"
 #include "src/pki/key.h"
@@ -18,6 +19,11 @@ void cmd_field(const struct cmd *cmd, const char *label, const char *format, ...
 void cmd_warn(struct cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A line on stderr that begins with program and command; control characters are shown as '?'. */
 void cmd_complain(const struct cmd *cmd, const char *kind, const char *text);
+/* The same for what is no error. */
+void cmd_tell(const struct cmd *cmd, enum pc_level level, const char *kind, const char *text);
+/* Once, before the first of them: where stderr is the journal (JOURNAL_STREAM in systemd.exec(5)), each line
+ * begins with its priority, "<4>" (sd-daemon(3)). */
+void cmd_find_journal(void);
 
 /* Adds members to the JSON object of this run (json_pack's language: "{s:s,…}"). Members are only kept with
  * --json. */

@@ -21,7 +21,7 @@ static void hear(enum pc_level level, const char *text)
     if (level == PC_LOG_WARNING)
         cmd_warn(running, "%s", text);
     else if (level == PC_LOG_NOTICE ? !running->quiet : running->verbose)
-        cmd_complain(running, "", text);
+        cmd_tell(running, level, "", text);
 }
 
 static void ignore_signal(int number)
@@ -48,6 +48,7 @@ static int prepare_process(void)
 
     if (fill_streams() != 0)
         return PC_EFAIL;
+    cmd_find_journal();
     umask(022);
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGPIPE, &action, NULL) != 0)

@@ -2,6 +2,7 @@
 #ifndef CMD_PLANTCA_H
 #define CMD_PLANTCA_H
 
+#include "provision/station/signer/signer.h"
 #include "src/ca/authority.h"
 #include "src/ca/issue.h"
 #include "src/ca/revoke.h"
@@ -31,6 +32,8 @@ int plantca_run_status(struct cmd *cmd);
 /* settings.c: what the configuration says, borrowed from `cmd`. The PIN comes, when asked for, from
  * --pin-file, --pin-fd, [token] pin-file or the terminal, whichever is there first. */
 int plantca_read_settings(struct cmd *cmd, struct ca_settings *ret);
+/* What [station] says to the signer; sockets, peers, stop and ready are the caller's. */
+void plantca_read_station(const struct cmd *cmd, struct signer_options *ret);
 
 /* request.c: the bytes of a request, at most PKI_REQUEST_MAX. Passes an error of ca_sign or ca_broker on, and
  * puts the file's name before it when it lies in the request. */

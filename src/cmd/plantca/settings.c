@@ -10,6 +10,7 @@
 #include "hsm/pin.h"
 #include "src/base/error.h"
 #include "src/base/secret.h"
+#include "src/base/time.h"
 #include "src/cmd/checks.h"
 #include "src/pki/name.h"
 
@@ -211,4 +212,23 @@ int plantca_read_settings(struct cmd *cmd, struct ca_settings *ret)
         .pin_context = cmd,
     };
     return 0;
+}
+
+void plantca_read_station(const struct cmd *cmd, struct signer_options *ret)
+{
+    const struct pc_config *config = cmd->config;
+    int64_t retry_after = pc_config_duration(config, "station", "retry-after");
+
+    *ret = (struct signer_options){
+        .listener = -1,
+        .connection = -1,
+        .early_renewal = pc_config_flag(config, "station", "early-renewal"),
+        .grace = pc_config_duration(config, "station", "grace"),
+        .binding = pc_config_flag(config, "station", "binding"),
+        .name = pc_config_get(config, "station", "name"),
+        .server_life = pc_config_duration(config, "station", "server-life"),
+        .retry_after = retry_after > PC_DAY ? (unsigned)PC_DAY : (unsigned)retry_after,
+        .waiting_keys = (unsigned)pc_config_number(config, "station", "waiting-keys"),
+        .rekey_interval = pc_config_duration(config, "station", "rekey-interval"),
+    };
 }
