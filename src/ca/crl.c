@@ -58,13 +58,21 @@ static int read_entries(struct ca *ca, const struct ledger_crl *last, struct ent
     return 0;
 }
 
-/* Superseded certificates whose overlap is over. A probe's has long expired by then, and its key is gone. */
+/* What we issue to ourselves for a short while is not revoked because there is a newer one: it expires soon,
+ * and its key never left the memory of the process that has gone. */
+static bool is_fleeting(const struct ledger_certificate *row)
+{
+    return strcmp(row->record.profile, pki_profile_probe.name) == 0 ||
+           strcmp(row->record.profile, pki_profile_station.name) == 0;
+}
+
+/* Superseded certificates whose overlap is over. */
 static int end_overlaps(struct ca *ca)
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
     int r = ledger_collect(ca->ledger, &(struct ledger_query){.overlap_over = pc_now()}, &rows);
     for (size_t i = 0; r == 0 && i < rows.count; i++)
-        if (strcmp(rows.rows[i].record.profile, pki_profile_probe.name) != 0)
+        if (!is_fleeting(&rows.rows[i]))
             r = issuance_revoke(ca, &rows.rows[i], CRL_REASON_SUPERSEDED, 0);
     return r;
 }

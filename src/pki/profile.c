@@ -63,6 +63,18 @@ const struct pki_profile pki_profile_audit = {
     .request_challenge = false,
 };
 
+const struct pki_profile pki_profile_station = {
+    .name = "station",
+    .ca = false,
+    .path_length = -1,
+    .key_usage = KU_DIGITAL_SIGNATURE,
+    .extended_key_usage = NID_server_auth,
+    .subject = PKI_SUBJECT_CN,
+    .san = PKI_SAN_HOSTS,
+    .request_extensions = true,
+    .request_challenge = false,
+};
+
 const struct pki_profile pki_profile_probe = {
     .name = "probe",
     .ca = false,

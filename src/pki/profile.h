@@ -20,7 +20,7 @@ enum pki_san_rule {
 };
 
 struct pki_profile {
-    const char *name; /* "root", "issuing", "device", "broker", "audit", "probe" */
+    const char *name; /* "root", "issuing", "device", "broker", "audit", "station", "probe" */
     bool ca;
     int path_length;        /* -1: none stated */
     uint32_t key_usage;     /* KU_… of <openssl/x509v3.h> */
@@ -33,7 +33,8 @@ struct pki_profile {
 };
 
 extern const struct pki_profile pki_profile_root, pki_profile_issuing, pki_profile_device, pki_profile_broker,
-    pki_profile_audit, /* for signed statements about the audit log */
-    pki_profile_probe; /* for a client that only sees what a broker says */
+    pki_profile_audit,   /* for signed statements about the audit log */
+    pki_profile_station, /* for the server that enrols; its names are in the SAN alone */
+    pki_profile_probe;   /* for a client that only sees what a broker says */
 
 #endif

@@ -17,8 +17,8 @@
 struct pki_request_rules {
     const struct pki_profile *profile;
     const char *plant;          /* device: must equal the CN; NULL: whatever canonical UUID stands there */
-    const char *host;           /* broker: must equal the CN */
-    const GENERAL_NAMES *hosts; /* broker: a SAN that is asked for must be exactly these */
+    const char *host;           /* broker, station: must equal the CN */
+    const GENERAL_NAMES *hosts; /* broker, station: a SAN that is asked for must be exactly these */
     const EVP_PKEY *issuer_key; /* the CA's own key, which is never certified again; or NULL */
 };
 

@@ -112,6 +112,9 @@ int pki_request_judge_subject(const X509_NAME *subject, const struct pki_request
     case PKI_SUBJECT_HOST:
         return judge_host(ret_cn, rules->host);
     case PKI_SUBJECT_CN:
+        if (rules->host) /* whoever issues it names it */
+            return judge_host(ret_cn, rules->host);
+        break;
     case PKI_SUBJECT_GIVEN:
         break;
     }

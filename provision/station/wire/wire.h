@@ -27,6 +27,9 @@ enum wire_kind {
     WIRE_KINDS,
 };
 
+/* Subject of the request with WIRE_SERVER: CN = this. Whoever is served finds the station by its SAN. */
+#define WIRE_STATION_CN "plantca-station"
+
 /* All texts are checked for form by the reader; nothing in them is true because the network service says so.
  */
 struct wire_question {

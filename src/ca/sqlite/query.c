@@ -214,7 +214,8 @@ int db_facts(struct ledger *ledger, const char *subject, const char *profile, co
  * which no plant can have; the profile has no index. */
 #define OF_OURSELVES(condition)                                                                              \
     "SELECT state, not_after FROM certificate WHERE"                                                         \
-    " subject IN ('plantca-audit', 'plantca-probe', 'plantca-canary') AND profile IN ('audit', 'probe')"     \
+    " subject IN ('plantca-audit', 'plantca-probe', 'plantca-canary', 'plantca-station')"                    \
+    " AND profile IN ('audit', 'probe', 'station')"                                                          \
     " AND " condition
 #define OWN                                                                                                  \
     "own AS MATERIALIZED (SELECT c.state, c.not_after FROM issuer JOIN certificate c ON c.id = certificate"  \
