@@ -1,10 +1,12 @@
-/* Makes requests as many plants would send them: requests DIR COUNT. Each has a P-256 key of its own, which
- * is thrown away; DIR gets UUID.csr and, beside it, DIR.csv names them all. */
+/* Makes requests as many plants would send them: requests DIR COUNT [rsa:2048]. Each has a key of its own,
+ * P-256 if nothing is said, which is thrown away; DIR gets UUID.csr and, beside it, DIR.csv names them all.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/ec.h>
+#include <openssl/rsa.h>
 
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -28,10 +30,10 @@ static int random_uuid(char ret[PKI_UUID_TEXT])
     return 0;
 }
 
-static int make_one(const char *dir, FILE *manifest)
+static int make_one(const char *dir, bool rsa, FILE *manifest)
 {
     char uuid[PKI_UUID_TEXT];
-    PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *key = EVP_EC_gen("P-256");
+    PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     pc_autobytes pem = {0};
     pc_autofree char *path = NULL;
     int r = key ? random_uuid(uuid) : pc_fail_openssl(PC_EFAIL, "key");
@@ -46,7 +48,7 @@ static int make_one(const char *dir, FILE *manifest)
     return r;
 }
 
-static int make_all(const char *dir, long count)
+static int make_all(const char *dir, long count, bool rsa)
 {
     pc_autofree char *name = NULL;
     int r = pc_dir_make(dir, 0755);
@@ -56,18 +58,19 @@ static int make_all(const char *dir, long count)
     if (!manifest)
         return pc_fail_errno(PC_EFAIL, "%s", name);
     for (long i = 0; r == 0 && i < count; i++)
-        r = make_one(dir, manifest);
+        r = make_one(dir, rsa, manifest);
     return fclose(manifest) == 0 || r < 0 ? r : pc_fail_errno(PC_EFAIL, "%s", name);
 }
 
 int main(int argc, char **argv)
 {
-    long count = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
-    if (count <= 0) {
-        fprintf(stderr, "usage: requests DIR COUNT\n");
+    long count = argc == 3 || argc == 4 ? strtol(argv[2], NULL, 10) : 0;
+    bool rsa = argc == 4 && strcmp(argv[3], "rsa:2048") == 0;
+    if (count <= 0 || (argc == 4 && !rsa)) {
+        fprintf(stderr, "usage: requests DIR COUNT [rsa:2048]\n");
         return 2;
     }
-    int r = make_all(argv[1], count);
+    int r = make_all(argv[1], count, rsa);
     if (r < 0)
         fprintf(stderr, "requests: %s\n", pc_error_text());
     return -r;
