@@ -112,6 +112,24 @@ int ca_open_to_read(const struct ca_settings *settings, struct ca **ret)
     return open_ledger(settings, LEDGER_READONLY, ret);
 }
 
+int ca_ledger_reopen(struct ca *ca)
+{
+    struct ledger *ledger PC_CLEANUP(ledger_close_ref) = NULL, *before = ca->ledger;
+    struct ledger_issuer issuer;
+    int r = ledger_open(ca->settings->ledger_url, ca->settings->state, LEDGER_EXISTING, &ledger);
+    if (r == 0)
+        r = ledger->ops->issuer_get(ledger, &issuer);
+    if (r == 0 &&
+        (!issuer.active || issuer.id != ca->issuer.id || issuer.certificate != ca->issuer.certificate))
+        r = pc_refuse("ca-half", "the ledger is another CA's than it was");
+    if (r < 0)
+        return r;
+    ca->ledger = pc_steal(ledger);
+    ledger = before; /* to be closed */
+    ca->guarded = false;
+    return 0;
+}
+
 static int copy_text(const char *text, char **ret)
 {
     *ret = strdup(text);

@@ -21,6 +21,7 @@ struct ca {
     bool logged_in;
     struct pc_secret *pin; /* kept from the login on while `keep_pin` is set, for one login more */
     bool keep_pin;
+    bool lasting; /* a process that serves: the PIN is kept until it is refused */
     bool guarded; /* guard_check found nothing, in this run */
     struct hsm_key *key;
     struct hsm_key *audit_key; /* NULL until audit_key_ensure */
@@ -52,8 +53,11 @@ void ca_token_close(struct ca *ca);
 bool ca_token_lost(const struct ca *ca, int r);
 /* After PC_EUNREACH "token-lost", once: closes the token, opens it, logs in with the PIN that was kept, finds
  * the key again. PC_EAUTH when that PIN is refused now: it is then forgotten, and never tried a second time.
- */
+ * With `lasting` it may be called again, after success and after a failure. */
 int ca_token_reopen(struct ca *ca);
+/* Another connection to the ledger in the place of one that failed: rows that were left in work under that
+ * one are nobody's from then on. What was there stays when it fails. No transaction is open. */
+int ca_ledger_reopen(struct ca *ca);
 
 /* act.c */
 /* Before certificates are signed: ca_signing_key, the audit key, and a checkpoint where one is due. */

@@ -101,7 +101,7 @@ bool ca_token_lost(const struct ca *ca, int r)
 
 int ca_token_reopen(struct ca *ca)
 {
-    pc_autosecret *pin = pc_steal(ca->pin); /* for this login, and none after it */
+    pc_autosecret *pin = pc_steal(ca->pin);
     if (!pin)
         return pc_fail_named(PC_EUNREACH, "token-lost",
                              "token '%s': lost, and no PIN was kept to log in again", ca->token_info.label);
@@ -109,6 +109,8 @@ int ca_token_reopen(struct ca *ca)
     int r = ca_token_open(ca);
     if (r == 0)
         r = login(ca, pin);
+    if (ca->lasting && r != PC_EAUTH)
+        ca->pin = pc_steal(pin); /* else it was for this login, and none after it */
     if (r == 0)
         r = ca_signing_key(ca);
     return r < 0 ? pc_fail_in("the token was lost and did not come back") : 0;

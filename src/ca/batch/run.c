@@ -24,7 +24,7 @@ static int next(void *context, struct work *work)
     return r;
 }
 
-static int refused(void *context, const struct work *work, const char *act)
+static int refused(void *context, struct work *work, const char *act)
 {
     const struct batch *b = context;
     return ca_audit(b->ca, &(struct audit_act){
@@ -32,7 +32,7 @@ static int refused(void *context, const struct work *work, const char *act)
                                .outcome = "refused",
                                .rule = work->failure.name,
                                .profile = pki_profile_device.name,
-                               .subject = item_of_const(work)->entry.plant,
+                               .subject = item_of(work)->entry.plant,
                                .key_sha256 = work->enrolment.issuance.key_sha256,
                                .request_sha256 = work->request_sha256,
                            });

@@ -68,7 +68,7 @@ struct pipeline_hooks {
      * be NULL), `refused` puts a refusal on record, under the name `act`. */
     int (*admit)(void *context, struct work *work);
     int (*issued)(void *context, struct work *work);
-    int (*refused)(void *context, const struct work *work, const char *act);
+    int (*refused)(void *context, struct work *work, const char *act);
     /* What the item is called in messages. */
     const char *(*name)(const struct work *work);
     /* By the ledger's thread, at the start and then each `interval` ms, while nothing is being signed: may
