@@ -25,6 +25,7 @@ struct dev_settings {
     uint32_t handle_first, handle_last; /* persistent handles that we may use; two are needed in turn */
     const char *reload;                 /* run by /bin/sh -c after a switch, or NULL */
     bool defer_reload;                  /* leave it owed, for dev_reload in a process of its own */
+    bool station;                       /* one is configured: advice says 'enroll' */
     int64_t renew_before;               /* seconds */
     struct tpm_place tpm;
 };

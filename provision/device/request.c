@@ -1,5 +1,7 @@
 /* The CSR: signed inside the TPM by the pending key, or by the installed one. Who may be named in it is
  * decided here; how it is built, in src/pki. */
+#include "provision/device/request.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -30,13 +32,14 @@ static int check_plant(struct dev *dev, const char *plant, const char *remembere
 
 /* With the key of this key file. */
 static int sign_request(struct dev *dev, const struct pc_bytes *file, const char *plant,
-                        struct pc_bytes *ret_pem)
+                        const char *challenge, struct pc_bytes *ret_pem)
 {
     EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
     int r = dev_key_open(dev, file, &key);
     if (r < 0)
         return r;
-    r = pki_request_build(key, plant, ret_pem);
+    r = challenge ? pki_request_build_bound(key, plant, challenge, ret_pem)
+                  : pki_request_build(key, plant, ret_pem);
     /* It knows only that the key did not sign; whether to come again or to look after the TPM, the TPM said.
      */
     int fault = r < 0 ? prov_fault_take(dev->session) : 0;
@@ -62,7 +65,7 @@ static int peek_plant(struct dev *dev, const char *plant)
 }
 
 /* The CSR with the pending key, under the lock. */
-static int request_once(struct dev *dev, const char *plant, struct pc_bytes *ret_pem,
+static int request_once(struct dev *dev, const char *plant, const char *challenge, struct pc_bytes *ret_pem,
                         struct dev_key_report *ret)
 {
     dev_autopending pending = {0};
@@ -77,7 +80,7 @@ static int request_once(struct dev *dev, const char *plant, struct pc_bytes *ret
     if (r == 0)
         r = dev_pending_key_file(dev->settings.dir, &file);
     if (r == 0)
-        r = sign_request(dev, &file, plant, &pem);
+        r = sign_request(dev, &file, plant, challenge, &pem);
     if (r == 0)
         r = remember(dev, plant, &pending);
     if (r < 0)
@@ -89,16 +92,18 @@ static int request_once(struct dev *dev, const char *plant, struct pc_bytes *ret
     return 0;
 }
 
-static int request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+static int request(struct dev *dev, const char *plant, const char *challenge, struct pc_bytes *ret_pem,
+                   struct dev_key_report *ret)
 {
-    int r = request_once(dev, plant, ret_pem, ret);
+    int r = request_once(dev, plant, challenge, ret_pem, ret);
     if (!dev_key_gone(r))
         return r;
     r = dev_key_afresh(dev);
-    return r < 0 ? r : request_once(dev, plant, ret_pem, ret);
+    return r < 0 ? r : request_once(dev, plant, challenge, ret_pem, ret);
 }
 
-int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+int dev_request_bound(struct dev *dev, const char *plant, const char *challenge, struct pc_bytes *ret_pem,
+                      struct dev_key_report *ret)
 {
     if (!plant)
         plant = dev->settings.plant;
@@ -114,7 +119,12 @@ int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, st
     if (r < 0)
         return r;
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
-    return request(busy, plant, ret_pem, ret);
+    return request(busy, plant, challenge, ret_pem, ret);
+}
+
+int dev_request(struct dev *dev, const char *plant, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    return dev_request_bound(dev, plant, NULL, ret_pem, ret);
 }
 
 /* The lock, and what stands there, for whose plant a new certificate is wanted. */
@@ -141,7 +151,8 @@ static int begin_again(struct dev *dev, struct dev_installed *ret)
     return 0;
 }
 
-int dev_renew(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+int dev_renew_bound(struct dev *dev, const char *challenge, struct pc_bytes *ret_pem,
+                    struct dev_key_report *ret)
 {
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
     dev_autoinstalled installed = {0};
@@ -155,16 +166,27 @@ int dev_renew(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *
     if (r == 0)
         r = dev_key_describe(installed.key, &report);
     if (r == 0)
-        r = dev_key_lost(sign_request(busy, &installed.set.key, installed.cn, ret_pem));
+        r = dev_key_lost(sign_request(busy, &installed.set.key, installed.cn, challenge, ret_pem));
     if (r == 0)
         *ret = report;
     return r;
 }
 
-int dev_rekey(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+int dev_renew(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    return dev_renew_bound(dev, NULL, ret_pem, ret);
+}
+
+int dev_rekey_bound(struct dev *dev, const char *challenge, struct pc_bytes *ret_pem,
+                    struct dev_key_report *ret)
 {
     struct dev *PC_CLEANUP(dev_end_ref) busy = dev;
     dev_autoinstalled installed = {0};
     int r = begin_again(busy, &installed);
-    return r < 0 ? r : request(busy, installed.cn, ret_pem, ret);
+    return r < 0 ? r : request(busy, installed.cn, challenge, ret_pem, ret);
+}
+
+int dev_rekey(struct dev *dev, struct pc_bytes *ret_pem, struct dev_key_report *ret)
+{
+    return dev_rekey_bound(dev, NULL, ret_pem, ret);
 }

@@ -28,9 +28,39 @@ static const struct cmd_option keygen_options[] = {
     TPM_OPTIONS,
 };
 
+/* Whatever asks the station takes these. */
+#define STATION_OPTIONS                                                                                      \
+    {"url", 0, "URL", "the station, https://HOST[:PORT], instead of [station] url", "station", "url"},       \
+        {"trust", 0, "FILE", "trust anchors of the station's own certificate", "station", "trust"},          \
+        {"label", 0, "NAME", "the station's label, instead of [station] label", "station", "label"},         \
+        {"timeout", 0,        "TIME", "the longest that it may take, instead of [station] timeout",          \
+         "station", "timeout"},                                                                              \
+    {                                                                                                        \
+        "wait", 0, NULL, "while the station has not decided, ask again until then", NULL, NULL               \
+    }
+
+/* Whatever switches takes this. */
+#define DEFER_RELOAD                                                                                         \
+    {                                                                                                        \
+        "defer-reload", 0, NULL, "leave the reload command owed, for 'plantcert reload'", NULL, NULL         \
+    }
+
 static const struct cmd_option renew_options[] = {
     {"if-due", 0, NULL, "only when it is time to renew; otherwise nothing, and exit 0", NULL, NULL},
-    {"out", 'o', "FILE", "write the request to FILE, not to standard output", NULL, NULL},
+    {"out", 'o', "FILE", "write the request to FILE (- is standard output), and ask no station", NULL, NULL},
+    STATION_OPTIONS,
+    DEFER_RELOAD,
+    TPM_OPTIONS,
+};
+
+static const struct cmd_option enroll_options[] = {
+    STATION_OPTIONS,
+    {"ca", 0, "FILE", "the trust anchor of the set: at first, where it is not the station's", NULL, NULL},
+    {"code-file", 0, "FILE", "read the one-time code from FILE", "station", "code-file"},
+    {"code-fd", 0, "N", "read it from file descriptor N", NULL, NULL},
+    {"usb", 0, "DIR", "by the files UUID.csr and UUID.crt in DIR, and ask no station", NULL, NULL},
+    {"anew", 0, NULL, "by admission, with a new key, though a certificate is installed", NULL, NULL},
+    DEFER_RELOAD,
     TPM_OPTIONS,
 };
 
@@ -39,12 +69,6 @@ static const struct cmd_option confirm_options[] = {
     {"unproven", 0, NULL, "by the operator's word, even where a broker is configured", NULL, NULL},
     TPM_OPTIONS,
 };
-
-/* Whatever switches takes this. */
-#define DEFER_RELOAD                                                                                         \
-    {                                                                                                        \
-        "defer-reload", 0, NULL, "leave the reload command owed, for 'plantcert reload'", NULL, NULL         \
-    }
 
 static const struct cmd_option rollback_options[] = {DEFER_RELOAD, TPM_OPTIONS};
 
@@ -104,13 +128,17 @@ static const struct cmd_command commands[] = {
      .operands_max = 1,
      .summary = "Check a certificate chain and install it",
      OPTIONS(install_options)},
+    {.name = "enroll",
+     .run = plantcert_run_enroll,
+     .summary = "Get what the PLC needs from the station, and install it",
+     OPTIONS(enroll_options)},
     {.name = "renew",
      .run = plantcert_run_renew,
-     .summary = "Request a new certificate for the installed key",
+     .summary = "Renew the certificate, or request it, with the installed key",
      OPTIONS(renew_options)},
     {.name = "rekey",
      .run = plantcert_run_rekey,
-     .summary = "Request a new certificate for a new key",
+     .summary = "Renew the certificate, or request it, with a new key",
      OPTIONS(renew_options)},
     {.name = "confirm",
      .run = plantcert_run_confirm,

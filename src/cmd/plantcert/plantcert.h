@@ -2,7 +2,7 @@
 #ifndef CMD_PLANTCERT_H
 #define CMD_PLANTCERT_H
 
-#include "provision/device/device.h"
+#include "provision/device/enrol.h"
 #include "src/cmd/command.h"
 
 #define PLANTCERT_HOST_TEXT 256
@@ -28,6 +28,7 @@ int plantcert_run_renew(struct cmd *cmd);
 int plantcert_run_rekey(struct cmd *cmd);
 int plantcert_run_confirm(struct cmd *cmd);
 int plantcert_run_rollback(struct cmd *cmd);
+int plantcert_run_enroll(struct cmd *cmd);
 
 /* settings.c: the device's folder, opened with what the configuration (borrowed from `cmd`) says. Empty
  * before; not moved afterwards. */
@@ -39,9 +40,14 @@ struct plantcert {
 int plantcert_open(struct cmd *cmd, struct plantcert *ret);
 void plantcert_close(struct plantcert *plantcert);
 #define plantcert_auto PC_CLEANUP(plantcert_close) struct plantcert
+bool plantcert_takes(const struct cmd *cmd, const char *option); /* whether the command has this option */
 /* The broker of --mqtt (an option that overrides [mqtt] broker: PLANTCERT_MQTT), else of [mqtt] broker;
  * `ret->host` is NULL when neither is given. The host's text is kept in `room`. PC_EUSAGE. */
 int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], struct dev_broker *ret);
+
+/* enrol.c: an enrolment with the settings and options of this command, which may be several; over the
+ * network, or, unless `folder` is NULL, by the files in it. */
+int plantcert_enrol(struct cmd *cmd, enum dev_enrol_way way, const char *folder);
 
 /* status.c: a status as JSON and as lines of a summary. */
 void plantcert_status_tell(struct cmd *cmd, const struct dev_status *status);

@@ -1,4 +1,5 @@
-/* plantcert renew and rekey: a request for the plant that is installed, with its key or with a new one. */
+/* plantcert renew and rekey: a request for the plant that is installed, with its key or with a new one. Where
+ * a station is configured, it is asked at once (enrol.c). */
 #include "src/cmd/plantcert/plantcert.h"
 
 #include "src/base/error.h"
@@ -24,7 +25,7 @@ static int check_due(struct cmd *cmd, struct dev *dev, bool *ret_early)
     pc_time_format(status.not_after, until);
     cmd_set(cmd, "{s:b,s:s,s:o,s:o}", "due", false, "plant", status.cn, "renew_at",
             cmd_json_time(status.renew_at), "not_after", cmd_json_time(status.not_after));
-    if (cmd_is_stdout(cmd_value(cmd, "out")))
+    if (cmd_is_stdout(cmd_value(cmd, "out")) && pc_config_get(cmd->config, "station", "url") == NULL)
         cmd->summary = stderr;
     cmd_say(cmd, "Not due before %s: the certificate is valid until %s.\n", renew, until);
     return 0;
@@ -57,6 +58,10 @@ static int run(struct cmd *cmd, ask_fn ask, const char *key_name)
         rc = check_due(cmd, at.dev, &early);
     if (rc != 0 || early)
         return rc;
+    if (out == NULL && pc_config_get(cmd->config, "station", "url") != NULL) {
+        plantcert_close(&at);
+        return plantcert_enrol(cmd, ask == dev_renew ? DEV_ENROL_RENEW : DEV_ENROL_REKEY, NULL);
+    }
     rc = ask(at.dev, &pem, &key);
     if (rc == 0)
         rc = plantcert_give_request(cmd, &pem);

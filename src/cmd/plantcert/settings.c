@@ -62,6 +62,7 @@ static int read_settings(const struct pc_config *config, struct dev_settings *re
         .store =
             strcmp(pc_config_get(config, "device", "store"), "blob") == 0 ? DEV_STORE_BLOB : DEV_STORE_HANDLE,
         .reload = pc_config_get(config, "device", "reload"),
+        .station = pc_config_get(config, "station", "url") != NULL,
         .renew_before = pc_config_duration(config, "renew", "before"),
         .tpm = {.tcti = pc_config_get(config, "tpm", "tcti"),
                 .allow_simulator = pc_config_flag(config, "tpm", "allow-simulator")},
@@ -93,8 +94,7 @@ int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], stru
     return 0;
 }
 
-/* Whether the command has this option. */
-static bool takes(const struct cmd *cmd, const char *option)
+bool plantcert_takes(const struct cmd *cmd, const char *option)
 {
     for (size_t i = 0; i < cmd->command->option_count; i++)
         if (strcmp(cmd->command->options[i].name, option) == 0)
@@ -123,10 +123,10 @@ int plantcert_open(struct cmd *cmd, struct plantcert *ret)
 {
     int rc = read_settings(cmd->config, &ret->settings);
 
-    ret->settings.defer_reload = takes(cmd, "defer-reload") && cmd_given(cmd, "defer-reload");
-    if (rc == 0 && takes(cmd, "owner-auth-file"))
+    ret->settings.defer_reload = plantcert_takes(cmd, "defer-reload") && cmd_given(cmd, "defer-reload");
+    if (rc == 0 && plantcert_takes(cmd, "owner-auth-file"))
         rc = read_auth(cmd, "owner-auth-file", "owner-auth-fd", "owner's auth value", &ret->owner_auth);
-    if (rc == 0 && takes(cmd, "srk-auth-file"))
+    if (rc == 0 && plantcert_takes(cmd, "srk-auth-file"))
         rc = read_auth(cmd, "srk-auth-file", "srk-auth-fd", "SRK's auth value", &ret->srk_auth);
     ret->settings.tpm.owner_auth = ret->owner_auth;
     ret->settings.tpm.srk_auth = ret->srk_auth;

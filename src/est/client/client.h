@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include "src/est/binding.h"
 #include "src/est/body.h"
 
 /* Who is asked, and as whom. All borrowed. */
@@ -15,9 +16,8 @@ struct est_client_options {
     bool clock_unknown;             /* NOT_YET_VALID of the server's chain, and nothing else, is tolerated */
     X509 *certificate;              /* of the client, with `chain` (or NULL) and `key`; NULL: none is shown */
     const STACK_OF(X509) * chain;
-    EVP_PKEY *key;        /* may live in a TPM */
-    OSSL_LIB_CTX *libctx; /* whose providers know the key; NULL: the default one */
-    const char *user;     /* HTTP Basic, sent only when the server asks for it; NULL: none */
+    EVP_PKEY *key;    /* may live in a TPM, by a provider of whatever library context */
+    const char *user; /* HTTP Basic, sent only when the server asks for it; NULL: none */
     const struct pc_secret *password;
     unsigned timeout; /* seconds for each request, connecting included */
 };
@@ -27,14 +27,16 @@ int est_client_open(const struct est_client_options *options, struct est_client 
 void est_client_close(struct est_client *client);
 PC_DEFINE_CLEANUP(struct est_client, est_client_close);
 
-/* PC_EUNREACH: "station-unreachable" (no connection, a cut, 5xx; retry_after is set), PC_EREFUSED:
- * "station-certificate" (not by the anchors, not its name, not its time), "station-refused" (4xx), "est-…";
- * PC_EPENDING "station-pending" (202; retry_after is set). */
+/* PC_EUNREACH: "station-unreachable" (no connection, a cut, 408, 425, 429, 5xx; retry_after is set),
+ * PC_EREFUSED: "station-certificate" (not by the anchors, not its name, not its time), "station-code" (401),
+ * "station-refused" (other 4xx, or a TLS alert that means it), "station-redirect" (never followed), "est-…";
+ * PC_EPENDING "station-pending" (202; retry_after is set). A failed signature by `key` shows as
+ * "station-unreachable": the key's owner knows better. */
 int est_client_cacerts(struct est_client *client, STACK_OF(X509) * *ret);
 int est_client_attributes(struct est_client *client, struct est_attributes *ret); /* 204: nothing is wanted */
 /* The value of the connection that the next request will use (one is made where there is none). A request
  * that then finds that connection gone fails with PC_EUNREACH "station-connection" and has sent nothing. */
-int est_client_binding(struct est_client *client, char ret[65]);
+int est_client_binding(struct est_client *client, char ret[EST_BINDING_TEXT]);
 /* simpleenroll, or simplereenroll: the DER request goes, the certificate comes (one; RFC 7030 §4.2.3). */
 int est_client_enrol(struct est_client *client, bool again, const struct pc_bytes *csr_der, X509 **ret);
 /* Seconds that the server asked to wait at its last answer, as it said it; 0: it did not. */

@@ -1,0 +1,130 @@
+/* Enrolment over the network: what is needed, when to come again, and how a PLC whose certificate is valid
+ * takes it when the station is away. One visit is enrol_visit.c's. */
+#include "provision/device/enrol.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "provision/device/enrol_visit.h"
+#include "src/base/error.h"
+#include "src/base/log.h"
+#include "src/base/random.h"
+
+/* Seconds that a station may ask for; what it asks beyond, a PLC does not believe. */
+#define RETRY_MIN 5
+#define RETRY_MAX 3600
+#define RETRY_DEFAULT 30
+#define BACKOFF_FIRST 1000 /* ms */
+#define BACKOFF_MAX 60000
+#define VISIT_MAX 60 /* seconds for one request, so that there is time for another */
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void sleep_ms(int64_t ms)
+{
+    struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
+}
+
+/* Between three quarters and five quarters: PLCs that were switched on together do not come together. */
+static int64_t jitter(int64_t ms)
+{
+    uint16_t random = 0;
+    if (pc_random(&random, sizeof random) < 0)
+        return ms;
+    return ms * 3 / 4 + ms / 2 * random / UINT16_MAX;
+}
+
+static int64_t clamp_retry(int64_t seconds)
+{
+    if (seconds <= 0)
+        seconds = RETRY_DEFAULT;
+    return seconds < RETRY_MIN ? RETRY_MIN : seconds > RETRY_MAX ? RETRY_MAX : seconds;
+}
+
+/* How long to wait after this failure, in ms; -1: it will not be better. `*backoff` grows. */
+static int64_t wait_after(int r, const struct dev_enrol_order *order, const struct dev_enrol_report *report,
+                          int64_t *backoff)
+{
+    if (r == PC_EPENDING && strcmp(pc_error_name(), "station-pending") == 0)
+        return order->wait ? clamp_retry(report->retry_after) * 1000 : -1;
+    if (r != PC_EUNREACH || strncmp(pc_error_name(), "station-", sizeof "station-" - 1) != 0)
+        return -1;
+    if (report->retry_after > 0)
+        return jitter(clamp_retry(report->retry_after) * 1000);
+    int64_t wait = jitter(*backoff);
+    *backoff = *backoff * 2 < BACKOFF_MAX ? *backoff * 2 : BACKOFF_MAX;
+    return wait;
+}
+
+static unsigned seconds_left(int64_t until)
+{
+    int64_t left = (until - now_ms() + 999) / 1000;
+    return left < 1 ? 1 : left > VISIT_MAX ? VISIT_MAX : (unsigned)left;
+}
+
+/* Until there is an answer, or no time for another attempt. */
+static int visit_until(struct dev_visit *visit, struct dev_enrol_report *report)
+{
+    int64_t until = now_ms() + (int64_t)visit->order->timeout * 1000, backoff = BACKOFF_FIRST;
+    for (;;) {
+        int r = dev_visit_make(visit, seconds_left(until), report);
+        int64_t wait = r < 0 ? wait_after(r, visit->order, report, &backoff) : -1;
+        if (wait < 0 || now_ms() + wait >= until)
+            return r;
+        pc_log(PC_LOG_NOTICE, "%s: asked again in %" PRId64 " s", pc_error_text(), (wait + 999) / 1000);
+        sleep_ms(wait);
+    }
+}
+
+/* A refusal, with what the operator can do at the station. */
+static int advise(int r, const struct dev *dev, const struct dev_enrol_report *report)
+{
+    const char *name = pc_error_name(), *plant = dev->settings.plant ? dev->settings.plant : "UUID";
+    char text[512];
+    if (!dev_refused_as(r, "station-refused") && !dev_refused_as(r, "station-code"))
+        return r;
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    if (report->way == DEV_ENROL_FIRST)
+        return pc_refuse(
+            name,
+            "%s; at the station: plantca allow --plant %s --code, then plantcert enroll --code-file FILE",
+            text, plant);
+    return pc_refuse(
+        name,
+        "%s; where the station is not to renew this certificate (serial %s): plantca allow --plant %s "
+        "--replace %s --code, then plantcert enroll --anew --code-file FILE",
+        text, report->status.serial, plant, report->status.serial);
+}
+
+/* Away is the station only where it could not be asked, not where it refuses. */
+static bool forgives(int r, const struct dev_enrol_order *order, const struct dev_status *status)
+{
+    return r == PC_EUNREACH && order->way == DEV_ENROL_NEEDED && status->installed && !status->expired &&
+           strncmp(pc_error_name(), "station-", sizeof "station-" - 1) == 0;
+}
+
+int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret)
+{
+    struct dev_visit PC_CLEANUP(dev_visit_close) visit = {0};
+    int r = dev_enrol_begin(dev, order->way, ret);
+    if (r < 0 || ret->way == DEV_ENROL_NEEDED)
+        return r;
+    r = dev_visit_open(dev, order, ret->way, &visit);
+    if (r == 0)
+        r = visit_until(&visit, ret);
+    if (!forgives(r, order, &ret->status))
+        return r < 0 ? advise(r, dev, ret) : 0;
+    pc_log(PC_LOG_WARNING, "%s; the certificate is valid, so there is time", pc_error_text());
+    ret->unasked = true;
+    return 0;
+}

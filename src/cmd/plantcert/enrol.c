@@ -1,0 +1,152 @@
+/* plantcert enroll, and renew and rekey over the network: what the PLC needs, from the station or by a stick.
+ */
+#include "src/cmd/plantcert/plantcert.h"
+
+#include <limits.h>
+
+#include "src/base/error.h"
+#include "src/base/secret.h"
+#include "src/cmd/output.h"
+
+/* What an order borrows from. */
+struct inputs {
+    struct pc_bytes trust, ca;
+    struct pc_secret *code;
+};
+
+static void inputs_clear(struct inputs *inputs)
+{
+    pc_bytes_clear(&inputs->trust);
+    pc_bytes_clear(&inputs->ca);
+    pc_secret_free(inputs->code);
+}
+
+static int read_anchors(const char *path, struct pc_bytes *bytes, const struct pc_bytes **ret)
+{
+    if (path == NULL || *path == '\0')
+        return 0;
+    int rc = pc_file_read(path, PLANTCERT_CHAIN_MAX, bytes);
+    if (rc == 0)
+        *ret = bytes;
+    return rc;
+}
+
+/* A code is used once: the file that the configuration names may be gone by the time of a renewal. */
+static int read_code(struct cmd *cmd, struct pc_secret **ret)
+{
+    const char *const options[] = {"code-file", "code-fd", NULL};
+    const char *file = pc_config_get(cmd->config, "station", "code-file");
+    long fd;
+    int rc = cmd_choose(cmd, true, options);
+
+    if (rc != 0)
+        return rc;
+    if (cmd_given(cmd, "code-fd")) {
+        rc = cmd_number(cmd, "code-fd", 0, INT_MAX, &fd);
+        return rc != 0 ? rc : pc_secret_from_fd("code", (int)fd, ret);
+    }
+    if (file == NULL || (!cmd_given(cmd, "code-file") && !pc_file_exists(file)))
+        return 0;
+    return pc_secret_from_file("code", file, ret);
+}
+
+static unsigned whole_time(const struct cmd *cmd)
+{
+    int64_t seconds = pc_config_duration(cmd->config, "station", "timeout");
+
+    return seconds < 1 ? 1 : seconds > INT_MAX ? INT_MAX : (unsigned)seconds;
+}
+
+static int read_order(struct cmd *cmd, enum dev_enrol_way way, struct inputs *inputs,
+                      struct dev_enrol_order *ret)
+{
+    struct dev_enrol_order order = {
+        .way = way,
+        .url = pc_config_get(cmd->config, "station", "url"),
+        .label = pc_config_get(cmd->config, "station", "label"),
+        .timeout = whole_time(cmd),
+        .wait = cmd_given(cmd, "wait"),
+    };
+    int rc = read_anchors(pc_config_get(cmd->config, "station", "trust"), &inputs->trust, &order.trust);
+
+    if (rc == 0 && plantcert_takes(cmd, "ca"))
+        rc = read_anchors(cmd_value(cmd, "ca"), &inputs->ca, &order.ca);
+    if (rc == 0 && plantcert_takes(cmd, "code-fd"))
+        rc = read_code(cmd, &inputs->code);
+    if (rc == 0)
+        order.code = inputs->code;
+    if (rc == 0)
+        *ret = order;
+    return rc;
+}
+
+static void tell(struct cmd *cmd, const struct dev_enrol_report *report)
+{
+    cmd_set(cmd, "{s:s,s:b,s:b,s:b,s:o}", "way", dev_enrol_way_name(report->way), "due", report->status.due,
+            "enrolled", report->installed, "unasked", report->unasked, "key_sha256",
+            report->key_sha256[0] != '\0' ? cmd_json_text(report->key_sha256) : json_null());
+    if (report->retry_after > 0)
+        cmd_set(cmd, "{s:I}", "retry_after", (json_int_t)report->retry_after);
+}
+
+static void say(struct cmd *cmd, const struct dev_enrol_report *report)
+{
+    char until[PC_TIME_TEXT];
+
+    if (report->installed) {
+        plantcert_set_say(cmd, "Installed", &report->install);
+        return;
+    }
+    pc_time_format(report->status.not_after, until);
+    cmd_set(cmd, "{s:s,s:s,s:o}", "plant", report->status.cn, "serial", report->status.serial, "not_after",
+            cmd_json_time(report->status.not_after));
+    cmd_say(cmd,
+            report->unasked ? "Due; the certificate is valid until %s.\n"
+                            : "Nothing to do: the certificate is valid until %s.\n",
+            until);
+}
+
+/* Which key waits for the operator's word. */
+static void say_pending(struct cmd *cmd, const struct dev_enrol_report *report)
+{
+    char fingerprint[CMD_COLONS_TEXT];
+
+    if (report->key_sha256[0] == '\0')
+        return;
+    cmd_colons(report->key_sha256, fingerprint);
+    cmd_field(cmd, "Key", "SHA-256 %s", fingerprint);
+}
+
+int plantcert_enrol(struct cmd *cmd, enum dev_enrol_way way, const char *folder)
+{
+    PC_CLEANUP(dev_enrol_report_clear) struct dev_enrol_report report = {0};
+    PC_CLEANUP(inputs_clear) struct inputs inputs = {0};
+    struct dev_enrol_order order;
+    plantcert_auto at = {0};
+    int rc = read_order(cmd, way, &inputs, &order);
+
+    if (rc == 0 && folder == NULL && order.url == NULL)
+        rc = pc_fail(PC_EUSAGE, "which station? give --url, or set [station] url");
+    if (rc == 0)
+        rc = plantcert_open(cmd, &at);
+    if (rc != 0)
+        return rc;
+    rc = folder != NULL ? dev_enrol_files(at.dev, folder, &order, &report)
+                        : dev_enrol(at.dev, &order, &report);
+    tell(cmd, &report);
+    if (rc == PC_EPENDING)
+        say_pending(cmd, &report);
+    if (rc != 0)
+        return rc;
+    say(cmd, &report);
+    if (report.install.reload_failed)
+        return pc_fail(PC_EFAIL, "the set is installed, but the reload command failed: %s",
+                       at.settings.reload);
+    return 0;
+}
+
+int plantcert_run_enroll(struct cmd *cmd)
+{
+    return plantcert_enrol(cmd, cmd_given(cmd, "anew") ? DEV_ENROL_ANEW : DEV_ENROL_NEEDED,
+                           cmd_value(cmd, "usb"));
+}
