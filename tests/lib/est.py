@@ -142,7 +142,7 @@ class Station(http.server.BaseHTTPRequestHandler):
         elif words[0] == "bound" and not self.bound(csr):
             self.answer(400, b"not bound to this session")
         else:
-            self.answer(200, certs_only(self.certificates(csr, words[0])), "application/pkcs7-mime; smime-type=certs-only")
+            self.answer(200, certs_only(self.certificates(csr, *words)), "application/pkcs7-mime; smime-type=certs-only")
 
     def bound(self, csr):
         text = openssl("req", "-inform", "DER", "-noout", "-text", given=csr).decode()
@@ -150,7 +150,7 @@ class Station(http.server.BaseHTTPRequestHandler):
         value = self.connection.get_channel_binding("tls-unique")
         return sent is not None and value is not None and sent.group(1) == base64.b64encode(value).decode()
 
-    def certificates(self, csr, word):
+    def certificates(self, csr, word, value=""):
         with open(path("CA.crt"), "rb") as file:
             root = file.read()
         if word == "wrong-key":
@@ -163,7 +163,7 @@ class Station(http.server.BaseHTTPRequestHandler):
             return issue(csr) + root
         if word == "root":
             return root
-        return issue(csr, fresh=word == "successor")
+        return issue(csr, fresh=word == "successor", days=value if word == "successor" else "20")
 
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
