@@ -23,7 +23,7 @@ struct net_limits {
 
 /* All borrowed for the life of the service. */
 struct net_settings {
-    const int *listeners; /* bound and listening, not blocking */
+    const int *listeners; /* bound and listening, not blocking; closed at net_stop */
     size_t listener_count;
     int metrics;        /* listening on loopback, or -1 */
     const char *signer; /* path of the signer's socket; NULL: `signer_fd` */

@@ -1,0 +1,311 @@
+/* Connections: their records, deadlines, and who goes when there is no room. */
+#include "provision/station/net/connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/listener.h>
+
+#include "src/base/error.h"
+
+#define SWEEP 250 /* milliseconds */
+#define BURST                                                                                                \
+    64 /* sockets beyond the limit, open for a moment: a newcomer is let in before another one goes */
+#define LISTENERS_MAX 16
+
+struct net_connections {
+    struct net_service *service;
+    struct net_connection_list in[NET_STATES]; /* each by rising `since` */
+    size_t counts[NET_STATES];
+    void *addresses;
+    struct event *settle, *sweep;
+    struct evhttp_bound_socket *listeners[LISTENERS_MAX];
+    size_t listener_count;
+};
+
+static int record_index = -1;
+
+static size_t limit(const struct net_connections *all)
+{
+    return all->service->settings->limits.connections;
+}
+
+size_t net_connections_in(const struct net_connections *all, enum net_state state)
+{
+    return all->counts[state];
+}
+
+size_t net_connections_count(const struct net_connections *all)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < NET_STATES; i++)
+        count += all->counts[i];
+    return count;
+}
+
+/* --- one record --- */
+
+static void leave(struct net_connection *c)
+{
+    TAILQ_REMOVE(&c->all->in[c->state], c, in_state);
+    c->all->counts[c->state]--;
+}
+
+static void enter(struct net_connection *c, enum net_state state)
+{
+    c->state = state;
+    c->since = net_clock();
+    TAILQ_INSERT_TAIL(&c->all->in[state], c, in_state);
+    c->all->counts[state]++;
+}
+
+static void change(struct net_connection *c, enum net_state state)
+{
+    if (c->state == NET_CLOSING)
+        return;
+    leave(c);
+    enter(c, state);
+}
+
+static void forget(void *parent, void *record, CRYPTO_EX_DATA *data, int index, long number, void *pointer)
+{
+    struct net_connection *c = record;
+    (void)parent, (void)data, (void)index, (void)number, (void)pointer;
+    if (!c)
+        return;
+    struct net_connections *all = c->all;
+    if (c->state <= NET_SHAKING)
+        all->service->counters.handshakes_failed++;
+    leave(c);
+    if (c->address) {
+        TAILQ_REMOVE(&c->address->connections, c, of_address);
+        net_address_drop(&all->addresses, c->address);
+    }
+    free(c);
+    event_active(all->settle, EV_TIMEOUT, 0);
+}
+
+struct net_connection *net_connection_of(const SSL *ssl)
+{
+    return SSL_get_ex_data(ssl, record_index);
+}
+
+/* What was decrypted, before evhttp reads it. */
+static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct net_connection *c = arg;
+    const struct net_limits *limits = &c->all->service->settings->limits;
+    struct evbuffer_ptr at;
+    struct evbuffer_iovec piece;
+    if (info->n_added == 0)
+        return;
+    if (c->state == NET_WAITING)
+        change(c, NET_READING);
+    c->octets += info->n_added;
+    if (c->octets > (size_t)limits->header_bytes + limits->body_bytes + 1024) {
+        if (c->state != NET_CLOSING)
+            c->all->service->counters.turned[NET_FLOOD]++;
+        net_connection_close(c);
+    }
+    if (c->state != NET_READING || c->screen.at == NET_SCREEN_BODY)
+        return;
+    size_t offset = evbuffer_get_length(input) - info->n_added;
+    for (size_t left = info->n_added; left > 0; left -= piece.iov_len, offset += piece.iov_len) {
+        evbuffer_ptr_set(input, &at, offset, EVBUFFER_PTR_SET);
+        if (evbuffer_peek(input, (ev_ssize_t)left, &at, &piece, 1) < 1)
+            return;
+        if (piece.iov_len > left)
+            piece.iov_len = left;
+        net_screen_read(&c->screen, piece.iov_base, piece.iov_len);
+    }
+}
+
+int net_connection_new(struct net_connections *all, SSL *ssl, struct bufferevent *bev)
+{
+    struct net_connection *c = calloc(1, sizeof *c);
+    if (!c || !SSL_set_ex_data(ssl, record_index, c)) {
+        free(c);
+        return pc_fail(PC_EFAIL, "out of memory for a connection");
+    }
+    *c = (struct net_connection){.all = all, .ssl = ssl, .bev = bev};
+    enter(c, NET_OPENED);
+    all->service->counters.accepted++;
+    evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
+    event_active(all->settle, EV_TIMEOUT, 0);
+    if (net_connections_count(all) >= limit(all) + BURST)
+        for (size_t i = 0; i < all->listener_count; i++)
+            evconnlistener_disable(evhttp_bound_socket_get_listener(all->listeners[i]));
+    return 0;
+}
+
+void net_connection_answering(struct net_connection *c)
+{
+    change(c, NET_ANSWERING);
+    c->octets = 0;
+}
+
+void net_connection_replied(struct net_connection *c)
+{
+    size_t waiting = evbuffer_get_length(bufferevent_get_input(c->bev));
+    c->screen = (struct net_screen){0};
+    c->octets = waiting;
+    if (waiting > 0)
+        c->screen.fault = "octets behind a request, before its reply";
+    change(c, waiting > 0 ? NET_READING : NET_WAITING);
+    if (c->all->service->draining)
+        net_connection_close(c);
+}
+
+/* The socket is shut, not closed: evhttp then meets its end, and frees what is its own. */
+void net_connection_close(struct net_connection *c)
+{
+    if (c->state == NET_CLOSING)
+        return;
+    if (c->state <= NET_SHAKING)
+        c->all->service->counters.handshakes_failed++;
+    change(c, NET_CLOSING);
+    shutdown(SSL_get_fd(c->ssl), SHUT_RDWR);
+}
+
+/* --- all of them --- */
+
+static void turn_away(struct net_connection *c, enum net_turned why)
+{
+    c->all->service->counters.turned[why]++;
+    net_connection_close(c);
+}
+
+/* Of those who ask nothing: the one who has done so for longest. */
+static struct net_connection *idlest(struct net_connections *all)
+{
+    struct net_connection *waiting = TAILQ_FIRST(&all->in[NET_WAITING]);
+    struct net_connection *shaking = TAILQ_FIRST(&all->in[NET_SHAKING]);
+    if (!waiting || !shaking)
+        return waiting ? waiting : shaking;
+    return waiting->since <= shaking->since ? waiting : shaking;
+}
+
+static struct net_connection *idlest_of(struct net_address *address)
+{
+    struct net_connection *c, *found = NULL;
+    TAILQ_FOREACH(c, &address->connections, of_address)
+    if ((c->state == NET_WAITING || c->state == NET_SHAKING) && (!found || c->since < found->since))
+        found = c;
+    return found;
+}
+
+/* A newcomer's address is known once it has its socket. */
+static void settle_one(struct net_connections *all, struct net_connection *c)
+{
+    change(c, NET_SHAKING);
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof from;
+    unsigned most = all->service->settings->limits.per_address;
+    if (getpeername(SSL_get_fd(c->ssl), (struct sockaddr *)(void *)&from, &len) != 0 ||
+        !(c->address = net_address_take(&all->addresses, &from))) {
+        net_connection_close(c);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&c->address->connections, c, of_address);
+    net_address_text(&from, c->from);
+    unsigned closing = 0;
+    struct net_connection *other;
+    if (most == 0 || c->address->count <= most)
+        return;
+    TAILQ_FOREACH(other, &c->address->connections, of_address)
+    closing += other->state == NET_CLOSING;
+    if (c->address->count - closing > most)
+        turn_away(idlest_of(c->address), NET_ADDRESS);
+}
+
+void net_connection_shaken(const SSL *ssl)
+{
+    struct net_connection *c = net_connection_of(ssl);
+    if (c && c->state == NET_OPENED)
+        settle_one(c->all, c);
+    if (c && c->state == NET_SHAKING)
+        change(c, NET_WAITING);
+}
+
+static void settle(evutil_socket_t fd, short what, void *arg)
+{
+    struct net_connections *all = arg;
+    struct net_connection *c;
+    (void)fd, (void)what;
+    while ((c = TAILQ_FIRST(&all->in[NET_OPENED])))
+        settle_one(all, c);
+    while (net_connections_count(all) - all->counts[NET_CLOSING] > limit(all) && (c = idlest(all)))
+        turn_away(c, NET_FULL);
+    bool room = net_connections_count(all) < limit(all) + BURST && !all->service->draining;
+    for (size_t i = 0; room && i < all->listener_count; i++)
+        evconnlistener_enable(evhttp_bound_socket_get_listener(all->listeners[i]));
+}
+
+static void sweep(evutil_socket_t fd, short what, void *arg)
+{
+    struct net_connections *all = arg;
+    const struct net_limits *limits = &all->service->settings->limits;
+    const struct {
+        unsigned seconds;
+        enum net_turned why;
+    } deadlines[] = {
+        [NET_OPENED] = {limits->handshake, NET_HANDSHAKE},
+        [NET_SHAKING] = {limits->handshake, NET_HANDSHAKE},
+        [NET_WAITING] = {limits->idle, NET_IDLE},
+        [NET_READING] = {limits->request, NET_SLOW},
+        [NET_ANSWERING] = {limits->answer + limits->request, NET_SLOW},
+    };
+    uint64_t now = net_clock();
+    struct net_connection *c;
+    (void)fd, (void)what;
+    for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++)
+        while ((c = TAILQ_FIRST(&all->in[i])) && now - c->since >= UINT64_C(1000) * deadlines[i].seconds)
+            turn_away(c, deadlines[i].why);
+}
+
+int net_connections_new(struct net_service *service, struct net_connections **ret)
+{
+    PC_CLEANUP(net_connections_free_ref) struct net_connections *all = calloc(1, sizeof *all);
+    const struct timeval often = {.tv_usec = SWEEP * 1000};
+    if (record_index < 0)
+        record_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, forget);
+    if (!all || record_index < 0)
+        return pc_fail(PC_EFAIL, "out of memory");
+    all->service = service;
+    for (size_t i = 0; i < NET_STATES; i++)
+        TAILQ_INIT(&all->in[i]);
+    all->settle = event_new(service->base, -1, 0, settle, all);
+    all->sweep = event_new(service->base, -1, EV_PERSIST, sweep, all);
+    if (!all->settle || !all->sweep || event_add(all->sweep, &often) != 0)
+        return pc_fail(PC_EFAIL, "out of memory");
+    *ret = pc_steal(all);
+    return 0;
+}
+
+void net_connections_free(struct net_connections *all)
+{
+    if (!all)
+        return;
+    if (all->settle)
+        event_free(all->settle);
+    if (all->sweep)
+        event_free(all->sweep);
+    free(all);
+}
+
+void net_connections_listen(struct net_connections *all, struct evhttp_bound_socket *listener)
+{
+    if (all->listener_count < LISTENERS_MAX)
+        all->listeners[all->listener_count++] = listener;
+}
+
+void net_connections_drain(struct net_connections *all)
+{
+    struct net_connection *c;
+    for (size_t i = 0; i < all->listener_count; i++)
+        evhttp_del_accept_socket(all->service->http, all->listeners[i]);
+    all->listener_count = 0;
+    while ((c = TAILQ_FIRST(&all->in[NET_WAITING])))
+        net_connection_close(c);
+}

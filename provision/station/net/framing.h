@@ -1,0 +1,10 @@
+/* What in a request's headers would let two readers see two different requests, or none. */
+#ifndef NET_FRAMING_H
+#define NET_FRAMING_H
+
+#include <event2/http.h>
+
+/* NULL, or what is wrong (static). `behind`: octets that came behind the request. */
+const char *net_framing_fault(struct evhttp_request *request, size_t behind);
+
+#endif
