@@ -224,7 +224,7 @@ static void tick(evutil_socket_t fd, short what, void *arg)
     struct net_known *known = arg;
     uint64_t now = net_clock();
     (void)fd, (void)what;
-    for (size_t i = 0; i < TOPICS; i++)
+    for (enum topic i = 0; i < TOPICS; i++)
         if (!known->topics[i].asked && now >= known->topics[i].due && is_wanted(known, i) &&
             net_link_is_up(known->service->link))
             ask(known, i);
@@ -233,7 +233,7 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 
 void net_known_ask(struct net_known *known)
 {
-    for (size_t i = 0; i < TOPICS; i++)
+    for (enum topic i = 0; i < TOPICS; i++)
         known->topics[i].due = 0;
     tick(-1, 0, known);
 }
@@ -246,7 +246,7 @@ int net_known_new(struct net_service *service, void (*ready)(struct net_service 
         return pc_fail(PC_EFAIL, "out of memory");
     known->service = service;
     known->ready = ready;
-    for (size_t i = 0; i < TOPICS; i++)
+    for (enum topic i = 0; i < TOPICS; i++)
         known->topics[i] = (struct subject){.known = known, .topic = (enum topic)i};
     known->tick = event_new(service->base, -1, EV_PERSIST, tick, known);
     if (!known->tick || event_add(known->tick, &often) != 0)
