@@ -115,11 +115,13 @@ static void count(struct station *s, const struct ask *ask, const struct wire_an
 static void tell(const struct ask *ask)
 {
     const struct work *w = &ask->work;
+    size_t len = strlen(ask->who); /* what failed in the ledger says who it was about already */
     if (w->failure.code == 0)
         pc_log(PC_LOG_NOTICE, "%s: %s %s", ask->who, w->outcome == WORK_GIVEN ? "given again" : "issued",
                w->serial);
     else if (w->failure.code != PC_EREFUSED || ask->told == ASK_RECORDED)
-        pc_log(PC_LOG_NOTICE, "%s: %s: %s", ask->who, w->failure.name, w->failure.text);
+        pc_log(PC_LOG_NOTICE, "%s: %s: %s", ask->who, w->failure.name,
+               strncmp(w->failure.text, ask->who, len) == 0 ? w->failure.text + len + 2 : w->failure.text);
 }
 
 static void answer_ended(struct station *s, struct ask *ask)

@@ -28,6 +28,7 @@ int plantca_run_jwt_sign(struct cmd *cmd);
 int plantca_run_list(struct cmd *cmd);
 int plantca_run_show(struct cmd *cmd);
 int plantca_run_status(struct cmd *cmd);
+int plantca_run_signer(struct cmd *cmd);
 
 /* settings.c: what the configuration says, borrowed from `cmd`. The PIN comes, when asked for, from
  * --pin-file, --pin-fd, [token] pin-file or the terminal, whichever is there first. */
