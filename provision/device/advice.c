@@ -129,12 +129,48 @@ static void advise_state(const struct dev_status *status, char ret[DEV_NEXT_MAX]
     snprintf(ret, DEV_NEXT_MAX, "%s", text);
 }
 
+/* Where a station does what hands and files do elsewhere; false where it cannot. */
+static bool advise_station(const struct dev_status *status, char ret[DEV_NEXT_MAX])
+{
+    bool none =
+        status->state == DEV_NONE || status->state == DEV_KEY_PENDING || status->state == DEV_REQUESTED;
+    bool lost = status->installed && key_lost(status);
+    const char *text = none && status->plain
+                           ? "Ask the station: plantcert enroll, which takes the plain files over."
+                       : none                         ? "Ask the station for a certificate: plantcert enroll."
+                       : status->state == DEV_DUE     ? "Have it renewed by the station: plantcert enroll."
+                       : status->state == DEV_EXPIRED ? "Have it renewed by the station: plantcert enroll."
+                       : status->state == DEV_REKEY_PENDING && status->pending_key != DEV_KEY_GONE
+                           ? "Have the new key certified by the station: plantcert enroll."
+                           : NULL;
+    if (!status->station || status->adopted || plain_key(status) || (!text && !lost))
+        return false;
+    if (lost)
+        snprintf(ret, DEV_NEXT_MAX,
+                 "Start afresh: at the station, plantca allow --plant %s --replace %s --code; then plantcert "
+                 "enroll --anew.",
+                 status->cn, status->serial);
+    else
+        snprintf(ret, DEV_NEXT_MAX, "%s", text);
+    return true;
+}
+
+static void advise_next(struct dev_status *status)
+{
+    if (advise_station(status, status->next))
+        return;
+    if (key_lost(status))
+        advise_lost(status, status->next);
+    else
+        advise_state(status, status->next);
+}
+
 void dev_status_advise(struct dev_status *status)
 {
     if (status->state == DEV_DAMAGED)
         advise_state(status, status->next);
     else if (key_lost(status))
-        advise_lost(status, status->next);
+        advise_next(status);
     else if (status->plant_differs)
         snprintf(status->next, DEV_NEXT_MAX, "%s", DEV_ADVICE_PLANT);
     else if ((status->clock.behind || status->clock.implausible) && !status->expired)
@@ -144,5 +180,5 @@ void dev_status_advise(struct dev_status *status)
         snprintf(status->next, DEV_NEXT_MAX, "%s",
                  "Tell the clients of the set that is in use now: plantcert reload.");
     else
-        advise_state(status, status->next);
+        advise_next(status);
 }

@@ -155,6 +155,7 @@ struct dev_status {
     bool reload_owed;   /* clients have not been told of the set in use */
     bool plant_differs; /* the configured plant is not the installed one */
     bool adopted;       /* the pending key was taken back: its certificate exists */
+    bool station;       /* one is configured */
     struct dev_clock clock;
     char next[DEV_NEXT_MAX]; /* what to do next, one sentence, "" when nothing is to be done */
     struct dev_key_report pending, current;

@@ -4,42 +4,11 @@
 . "${PC_SOURCE:?}/tests/lib/common.sh"
 # shellcheck source=tests/cli/setup.sh
 . "${PC_SOURCE:?}/tests/cli/setup.sh"
+# shellcheck source=tests/cli/est.sh
+. "${PC_SOURCE:?}/tests/cli/est.sh"
 plc_start
 cd "$WORK" || exit 1
-export http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1
-
-# station_certificate CA [OPTION…]: the station's own, for 127.0.0.1.
-station_certificate() {
-    local ca=$1
-    shift
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout est/station.key -out est/station.crt \
-        -CA "$ca.crt" -CAkey "$ca.key" -subj /CN=station -days 29 -addext basicConstraints=critical,CA:FALSE \
-        -addext subjectAltName=IP:127.0.0.1 -addext extendedKeyUsage=serverAuth -addext keyUsage=critical,digitalSignature "$@" 2>/dev/null
-}
-# station [MAXVERSION]: (re)starts it.
-station() {
-    [ -z "${STATION:-}" ] || stop "$STATION"
-    "$PC_SOURCE/tests/lib/est.py" "$WORK/est" "$PORT" "${1:-TLSv1_3}" >est/out 2>est/err &
-    STATION=$!
-    PIDS+=("$STATION")
-    wait_for 10 grep -q ready est/out || fail "the station starts" "$(cat est/err)"
-}
-behave() { echo "$*" >est/mode; : >est/log; }
-enroll() { "$PLANTCERT" enroll --json "$@"; }
-refused() { json "is refused by name" "d[\"error\"][\"name\"] == \"$1\""; }
-asked() { grep -cE "$1" est/log; }
-key_of() { openssl "$1" -in "$2" -noout -pubkey; }
-ours() { swtpm_handles persistent | grep -c '^0x8102'; }
-
-mkdir est
-openssl_ca CA
-openssl_ca FOREIGN
-cp CA.crt CA.key FOREIGN.crt FOREIGN.key est/
-cp CA.crt est/cacerts.pem
-station_certificate CA
-PORT=$(free_port)
-printf '[station]\nurl = https://127.0.0.1:%s\ntimeout = 1s\n[renew]\nbefore = 10d\n' "$PORT" >>"$PLANTCERT_CONFIG"
-behave ok
+est_prepare
 
 # --- nothing is installed ---
 expect 2 "no anchor for the station" enroll
@@ -123,4 +92,42 @@ station
 behave successor 28
 check "expired: tried all the same" days_later 25 "$PLANTCERT" enroll --json --timeout 5s
 json "renewed" 'd["way"] == "renew" and d["enrolled"]'
+
+# --- a new key, and a key that is lost ---
+behave ok
+check "rekey" "$PLANTCERT" rekey --json
+json "asks with the old certificate for a new key" 'd["way"] == "rekey" and d["enrolled"] and d["key_sha256"]'
+check "status" "$PLANTCERT" status --json
+json "has switched to it" 'd["state"] == "switched" and d["pending"] is None and d["previous"]'
+same "$(asked 'POST .*simplereenroll 200 .*client=[0-9a-f]{64}')" 1 "shown: the certificate before"
+behave for simplereenroll 403
+expect 5 "a rekey that the station refuses" "$PLANTCERT" rekey
+check "leaves a key that waits" "$PLANTCERT" status --json
+json "and says with what it goes on" 'd["state"] == "rekey_pending" and "plantcert enroll" in d["next"]'
+behave ok
+check "enroll goes on with it" enroll
+json "as a rekey" 'd["way"] == "rekey" and d["enrolled"]'
+tpm2_evictcontrol -T "$SWTPM_TCTI" -Q -C o -c "$(swtpm_handles persistent | grep '^0x8102' | tail -1)" 2>/dev/null
+tpm2_evictcontrol -T "$SWTPM_TCTI" -Q -C o -c "$(swtpm_handles persistent | grep '^0x8102' | tail -1)" 2>/dev/null
+expect 5 "the key is gone from the TPM" enroll
+refused key-absent
+expect 5 "status" "$PLANTCERT" status --json
+json "says how it begins again" '"--replace" in d["next"] and "enroll --anew" in d["next"]'
+printf 'abcd-efgh\n' >code
+chmod 600 code
+behave code "$UUID1:abcd-efgh"
+expect 5 "anew, without a code" enroll --anew
+refused station-code
+same "$(asked POST)" 1 "which is asked for once"
+printf 'wrong\n' >other && chmod 600 other
+expect 5 "with another code" enroll --anew --code-file other
+json "which it does not take" 'd["error"]["name"] == "station-code" and "does not take" in d["error"]["message"] and "wrong" not in d["error"]["message"]'
+chmod 644 code
+expect 3 "a code that others may read" enroll --anew --code-file code
+chmod 600 code
+: >est/log
+check "with the code" enroll --anew --code-fd 3 3<code
+json "a new key is certified" 'd["way"] == "anew" and d["enrolled"]'
+same "$(asked 'POST .*simpleenroll 401 auth=- client=-') $(asked 'POST .*simpleenroll 200 auth=Basic .* client=-')" "1 1" \
+    "the code goes when it is asked for, and no certificate with it"
 finish

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A station of one's own for tests of the device's side, which can also lie. It signs with the root CA.crt/CA.key of its folder by
 openssl(1); the file `mode` says how it behaves, and `log` gets a line for each request. Usage: est.py FOLDER PORT MAXVERSION"""
-import base64, hashlib, http.server, os, re, ssl, subprocess, sys, time
+import base64, hashlib, http.server, os, re, ssl, subprocess, sys, threading, time
 
 FOLDER, PORT, MAXVERSION = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 EXT = """basicConstraints = critical,CA:FALSE
@@ -11,6 +11,8 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 subjectAltName = URI:urn:uuid:%s
 """
+TURN = threading.Lock()
+LEFT = []  # connections that "bound leave N" has closed
 CHALLENGE = "MAsGCSqGSIb3DQEJBw=="  # CsrAttrs with challengePassword alone (RFC 8951 section 4)
 
 
@@ -118,10 +120,12 @@ class Station(http.server.BaseHTTPRequestHandler):
         if self.deny(operation, words):
             return
         if operation == "cacerts":
-            with open(path("cacerts.pem"), "rb") as file:
-                self.answer(200, certs_only(file.read()), "application/pkcs7-mime")
+            with TURN, open(path("cacerts.pem"), "rb") as file:
+                reply = certs_only(file.read())
+            self.answer(200, reply, "application/pkcs7-mime")
         elif operation == "csrattrs" and words[0] == "bound":
-            leave = words[1:] == ["leave"]
+            leave = len(words) > 2 and len(LEFT) < int(words[2])
+            LEFT.extend([1] * leave)
             self.answer(200, CHALLENGE.encode(), "application/csrattrs", [("Connection", "close")] if leave else [])
             self.close_connection = leave
         elif operation == "csrattrs":
@@ -142,7 +146,9 @@ class Station(http.server.BaseHTTPRequestHandler):
         elif words[0] == "bound" and not self.bound(csr):
             self.answer(400, b"not bound to this session")
         else:
-            self.answer(200, certs_only(self.certificates(csr, *words)), "application/pkcs7-mime; smime-type=certs-only")
+            with TURN:
+                reply = certs_only(self.certificates(csr, *words))
+            self.answer(200, reply, "application/pkcs7-mime; smime-type=certs-only")
 
     def bound(self, csr):
         text = openssl("req", "-inform", "DER", "-noout", "-text", given=csr).decode()
@@ -150,7 +156,7 @@ class Station(http.server.BaseHTTPRequestHandler):
         value = self.connection.get_channel_binding("tls-unique")
         return sent is not None and value is not None and sent.group(1) == base64.b64encode(value).decode()
 
-    def certificates(self, csr, word, value=""):
+    def certificates(self, csr, word, value="", *_):
         with open(path("CA.crt"), "rb") as file:
             root = file.read()
         if word == "wrong-key":
@@ -171,7 +177,7 @@ context.maximum_version = getattr(ssl.TLSVersion, MAXVERSION)
 context.load_cert_chain(path("station.crt"), path("station.key"))
 context.verify_mode = ssl.CERT_OPTIONAL
 context.load_verify_locations(path("CA.crt"))
-# What is too old for TLS is the rules' to judge, not this server's.
+context.load_verify_locations(path("FOREIGN.crt"))
 server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Station, bind_and_activate=False)
 server.allow_reuse_address = True
 server.server_bind()
