@@ -105,7 +105,7 @@ int guard_clock(struct ca *ca, int64_t *ret)
     int64_t latest = standing.last.at, from = head.seq - CLOCK_ROWS;
     if (from < standing.last.seq)
         from = standing.last.seq;
-    r = ca->ledger->ops->audit_each(ca->ledger, from + 1, keep_latest, &latest);
+    r = ca->ledger->ops->audit_each(ca->ledger, head.chain, from + 1, keep_latest, &latest);
     if (r == 0)
         *ret = latest;
     return r;

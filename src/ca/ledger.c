@@ -7,6 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/file.h"
+#include "src/ca/postgres/postgres.h"
 #include "src/ca/sqlite/sqlite.h"
 
 static const char *const state_names[] = {
@@ -32,14 +33,28 @@ int ledger_state_parse(const char *name, enum ledger_state *ret)
     return pc_fail(PC_EFAIL, "ledger: unknown state \"%s\"", name ? name : "");
 }
 
+static bool is_postgres(const char *url)
+{
+    return strncmp(url, "postgresql://", 13) == 0;
+}
+
+int ledger_url_check(const char *url)
+{
+    if (strcmp(url, "sqlite") == 0 || strncmp(url, "sqlite:/", 8) == 0)
+        return 0;
+    if (is_postgres(url))
+        return postgres_url_check(url);
+    return pc_fail(PC_EUSAGE, "'%.100s' is none of sqlite, sqlite:/PATH, postgresql://…", url);
+}
+
 int ledger_open(const char *url, const char *state, enum ledger_open how, struct ledger **ret)
 {
-    if (strncmp(url, "postgresql://", 13) == 0)
-        return pc_fail(PC_EUSAGE, "ledger: this build has no PostgreSQL ledger; use sqlite or sqlite:/path");
+    if (is_postgres(url))
+        return postgres_ledger_open(url, state, how, ret);
     if (strncmp(url, "sqlite:/", 8) == 0)
         return sqlite_ledger_open(url + 7, how, ret);
     if (strcmp(url, "sqlite") != 0)
-        return pc_fail(PC_EUSAGE, "ledger: \"%s\" is neither sqlite nor sqlite:/path", url);
+        return ledger_url_check(url);
     pc_autofree char *path = pc_path_join(state, "ledger.db");
     if (!path)
         return pc_fail(PC_EFAIL, "out of memory");

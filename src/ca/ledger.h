@@ -122,7 +122,7 @@ struct ledger_checkpoint {
 typedef int ledger_checkpoint_row(void *context, const struct ledger_checkpoint *checkpoint);
 
 struct ledger_audit {
-    char chain[33];      /* whose chain: one a writer; in SQLite one a ledger */
+    char chain[33];      /* whose chain: one a station; in SQLite one a ledger */
     int64_t seq;         /* from 1 */
     int64_t certificate; /* row that the act is about, or 0 */
     const char *line;
@@ -146,6 +146,9 @@ typedef int ledger_waiting_row(void *context, const struct ca_waiting *waiting);
 
 struct ledger;
 
+/* What one station does at a time: a CRL; what the audit key signs, and that key itself. */
+enum ledger_turn { LEDGER_TURN_CRL, LEDGER_TURN_AUDIT };
+
 /* What a database has to offer. Errors: PC_EUNREACH when it is locked or away, PC_EFAIL when it fails or
  * refuses a row. Unless said otherwise a function that writes needs an open write transaction, and after its
  * failure the transaction can only be rolled back. */
@@ -166,6 +169,10 @@ struct ledger_ops {
     int (*begin_shared)(struct ledger *ledger);
     int (*commit)(struct ledger *ledger);    /* durable when it returns 0; rolled back when it fails */
     void (*rollback)(struct ledger *ledger); /* fine when there is nothing to roll back */
+    /* Takes, or gives back, what stations do one after the other and what lasts longer than a transaction.
+     * The state folder's lock, which the caller holds as well, keeps this station's processes apart: a ledger
+     * of one station needs no more. PC_EUNREACH "ledger-busy" when another holds it for half a minute. */
+    int (*turn)(struct ledger *ledger, enum ledger_turn turn, bool take);
 
     int (*issuer_plan)(struct ledger *ledger, const struct ledger_issuer *plan, int64_t *ret_id);
     int (*issuer_replan)(struct ledger *ledger,
@@ -266,8 +273,11 @@ struct ledger_ops {
         struct ledger *ledger,
         struct ledger_audit *ret); /* of our chain, `line` NULL; seq 0 and sha256 of zeros when empty */
     int (*audit_append)(struct ledger *ledger, const struct ledger_audit *row);
-    /* By chain, then seq; of each chain from row `from` on. */
-    int (*audit_each)(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context);
+    /* The last row of each chain, by chain. */
+    int (*audit_heads)(struct ledger *ledger, ledger_audit_row *row, void *context);
+    /* From row `from` on; `chain` NULL: of each chain, by chain, then seq. */
+    int (*audit_each)(struct ledger *ledger, const char *chain, int64_t from, ledger_audit_row *row,
+                      void *context);
     /* The rows about one certificate, in the order of their writing. */
     int (*audit_of)(struct ledger *ledger, int64_t certificate, ledger_audit_row *row, void *context);
     int (*checkpoint_add)(struct ledger *ledger, const struct ledger_checkpoint *checkpoint, int64_t *ret_id);
@@ -307,14 +317,18 @@ struct ledger {
 
 enum ledger_open { LEDGER_EXISTING, LEDGER_CREATE, LEDGER_READONLY };
 
-/* "sqlite" (ledger.db in `state`) or "sqlite:/path"; PC_EUSAGE for what this build cannot open. Without
+/* What [ledger] url may say: PC_EUSAGE when it is no address, or carries a password. */
+int ledger_url_check(const char *url);
+/* "sqlite" (ledger.db in `state`), "sqlite:/path", or "postgresql://…" (libpq's connection URI; the file
+ * `chain` in `state` names this station's audit chain). Without
  * LEDGER_CREATE and no ledger there: PC_EREFUSED "ledger-missing". A ledger of a newer schema: PC_EREFUSED
  * "ledger-version"; a database that is no ledger: PC_EREFUSED "ledger-foreign".
  *
  * LEDGER_READONLY needs leave to read the ledger's file, and no more, and leaves that file as it is. What
  * cannot be read where it is (a folder that others own, a read-only disk), or is of an older schema, is read
  * from a private copy in $TMPDIR, else /var/tmp; PC_EUNREACH "ledger-busy" when it changes while it is
- * copied. Whatever writes fails. */
+ * copied. Whatever writes fails. In PostgreSQL a standby serves as well, and an older schema is refused.
+ */
 int ledger_open(const char *url, const char *state, enum ledger_open how, struct ledger **ret);
 void ledger_close(struct ledger *ledger);
 PC_DEFINE_CLEANUP(struct ledger, ledger_close);

@@ -226,7 +226,8 @@ static int tell_span(struct loss *l)
     struct ledger_audit head;
     int r = ledger->ops->audit_head(ledger, &head);
     for (int64_t rows = ROWS_READ; r == 0; rows *= 8) {
-        r = ledger->ops->audit_each(ledger, head.seq > rows ? head.seq - rows : 1, keep_before, &span);
+        r = ledger->ops->audit_each(ledger, head.chain, head.seq > rows ? head.seq - rows : 1, keep_before,
+                                    &span);
         if (span.from || head.seq <= rows)
             break;
     }

@@ -90,7 +90,7 @@ static int find_accepted(void *context, const struct ledger_audit *row)
 
 int missing_accepted(struct ca *ca, int64_t since, bool *ret)
 {
-    int r = ca->ledger->ops->audit_each(ca->ledger, 1, find_accepted, &since);
+    int r = ca->ledger->ops->audit_each(ca->ledger, NULL, 1, find_accepted, &since);
     if (r < 0)
         return r;
     *ret = r > 0;

@@ -81,7 +81,7 @@ static int verify_row(void *context, const struct ledger_audit *row)
 int audit_verify_from(struct ledger *ledger, int64_t from, struct audit_verdict *ret)
 {
     struct verification v = {.verdict.sound = true, .from = from};
-    int r = ledger->ops->audit_each(ledger, from, verify_row, &v);
+    int r = ledger->ops->audit_each(ledger, NULL, from, verify_row, &v);
     if (r < 0)
         return r;
     *ret = v.verdict;

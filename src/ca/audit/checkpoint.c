@@ -186,5 +186,5 @@ static int tell_line(void *context, const struct ledger_audit *row)
 int ca_audit_each(struct ca *ca, int (*line)(void *context, const char *line), void *context)
 {
     struct reader reader = {.line = line, .context = context};
-    return ca->ledger->ops->audit_each(ca->ledger, 1, tell_line, &reader);
+    return ca->ledger->ops->audit_each(ca->ledger, NULL, 1, tell_line, &reader);
 }

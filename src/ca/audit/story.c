@@ -212,6 +212,6 @@ int verify_rows(struct verification *v)
 {
     int r = v->ca->ledger->ops->find(v->ca->ledger, &(struct ledger_query){0}, verify_row, v);
     if (r == 0 && v->met != v->about)
-        r = v->ca->ledger->ops->audit_each(v->ca->ledger, 1, find_orphan, v);
+        r = v->ca->ledger->ops->audit_each(v->ca->ledger, NULL, 1, find_orphan, v);
     return r;
 }

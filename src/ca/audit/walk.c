@@ -135,6 +135,6 @@ int verify_chain(struct verification *v)
     if (r < 0)
         return r;
     memcpy(walk.own, head.chain, sizeof walk.own);
-    r = v->ca->ledger->ops->audit_each(v->ca->ledger, 1, walk_row, &walk);
+    r = v->ca->ledger->ops->audit_each(v->ca->ledger, NULL, 1, walk_row, &walk);
     return r;
 }

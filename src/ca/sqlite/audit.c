@@ -76,14 +76,28 @@ static int tell_rows(struct db *db, sqlite3_stmt *s, ledger_audit_row *row, void
     return r;
 }
 
-int db_audit_each(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context)
+int db_audit_heads(struct ledger *ledger, ledger_audit_row *row, void *context)
+{
+    struct db *db = (struct db *)ledger;
+    sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
+    int r = db_prepare(db,
+                       DB_CHAINS "SELECT " AUDIT_COLUMNS " FROM chains CROSS JOIN audit ON chain = name"
+                                 " AND seq = (SELECT max(seq) FROM audit WHERE chain = name)",
+                       &s, "");
+    return r < 0 ? r : tell_rows(db, s, row, context);
+}
+
+int db_audit_each(struct ledger *ledger, const char *chain, int64_t from, ledger_audit_row *row,
+                  void *context)
 {
     struct db *db = (struct db *)ledger;
     sqlite3_stmt *s PC_CLEANUP(db_done_ref) = NULL;
     /* Chain by chain, each through the index, in its order. */
-    int r = db_prepare(
-        db, DB_CHAINS "SELECT " AUDIT_COLUMNS " FROM chains CROSS JOIN audit ON chain = name AND seq >= ?",
-        &s, "i", from);
+    int r = db_prepare(db,
+                       DB_CHAINS "SELECT " AUDIT_COLUMNS
+                                 " FROM chains CROSS JOIN audit ON chain = name AND seq >= ?1"
+                                 " WHERE name = ?2 OR ?2 IS NULL",
+                       &s, "it", from, chain);
     return r < 0 ? r : tell_rows(db, s, row, context);
 }
 

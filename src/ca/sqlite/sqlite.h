@@ -134,7 +134,9 @@ int db_publication_last(struct ledger *ledger, const char *dir, struct ledger_pu
 
 int db_audit_head(struct ledger *ledger, struct ledger_audit *ret);
 int db_audit_append(struct ledger *ledger, const struct ledger_audit *row);
-int db_audit_each(struct ledger *ledger, int64_t from, ledger_audit_row *row, void *context);
+int db_audit_heads(struct ledger *ledger, ledger_audit_row *row, void *context);
+int db_audit_each(struct ledger *ledger, const char *chain, int64_t from, ledger_audit_row *row,
+                  void *context);
 int db_audit_of(struct ledger *ledger, int64_t certificate, ledger_audit_row *row, void *context);
 int db_checkpoint_add(struct ledger *ledger, const struct ledger_checkpoint *checkpoint, int64_t *ret_id);
 int db_checkpoint_shipped(struct ledger *ledger, int64_t id, int64_t at);

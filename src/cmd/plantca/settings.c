@@ -11,6 +11,7 @@
 #include "src/base/error.h"
 #include "src/base/secret.h"
 #include "src/base/time.h"
+#include "src/ca/ledger.h"
 #include "src/cmd/checks.h"
 #include "src/pki/name.h"
 
@@ -62,20 +63,6 @@ static int check_uri(const char *value)
     return 0;
 }
 
-static int check_ledger(const char *value)
-{
-    static const char scheme[] = "postgresql://";
-
-    if (strcmp(value, "sqlite") == 0 || strncmp(value, "sqlite:/", 8) == 0)
-        return 0;
-    if (strncmp(value, scheme, sizeof scheme - 1) != 0)
-        return pc_fail(PC_EUSAGE, "'%.100s' is none of sqlite, sqlite:/PATH, postgresql://…", value);
-    const char *user = value + sizeof scheme - 1, *at = strchr(user, '@'), *colon = strchr(user, ':');
-    if ((at != NULL && colon != NULL && colon < at) || strstr(user, "password=") != NULL)
-        return pc_fail(PC_EUSAGE, "a password in the ledger's address; use a password file (~/.pgpass)");
-    return 0;
-}
-
 const struct pc_setting plantca_settings[] = {
     {"token", "module", NULL, NULL, pc_check_path},
     {"token", "uri", NULL, NULL, check_uri},
@@ -98,7 +85,7 @@ const struct pc_setting plantca_settings[] = {
     {"broker", "san", NULL, "DNS:mqtt.voke.lovinka.com, DNS:localhost, DNS:cpi-mosquitto, IP:127.0.0.1",
      check_san},
     {"broker", "days", NULL, "730", pc_check_days},
-    {"ledger", "url", NULL, "sqlite", check_ledger},
+    {"ledger", "url", NULL, "sqlite", ledger_url_check},
     {"audit", "interval", NULL, "1d", pc_check_duration},
     {"audit", "ship", NULL, NULL, cmd_check_command},
     {"publish", "dir", NULL, NULL, pc_check_path},

@@ -59,7 +59,7 @@ static void lines_are_canonical(void **state)
 {
     struct fixture *f = *state;
     int rows = 0;
-    assert_int_equal(f->ledger->ops->audit_each(f->ledger, 1, check_line, &rows), 0);
+    assert_int_equal(f->ledger->ops->audit_each(f->ledger, NULL, 1, check_line, &rows), 0);
     assert_int_equal(rows, 3);
     struct audit_verdict v;
     verdict_of(f, &v);

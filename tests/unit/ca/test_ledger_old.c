@@ -83,7 +83,7 @@ static void looking_at_an_old_ledger_leaves_it_as_it_is(void **state)
     assert_int_equal(ledger_open("sqlite", f->dir, LEDGER_READONLY, &f->ledger), 0);
     assert_int_equal(f->ledger->ops->issuer_get(f->ledger, &issuer), 0);
     assert_true(issuer.active);
-    assert_int_equal(f->ledger->ops->audit_each(f->ledger, 1, count_row, &rows), 0);
+    assert_int_equal(f->ledger->ops->audit_each(f->ledger, NULL, 1, count_row, &rows), 0);
     assert_int_equal(rows, 31);
     assert_int_equal(f->ledger->ops->begin(f->ledger, true), PC_EUNREACH);
     assert_string_equal(pc_error_name(), "ledger-readonly");
@@ -111,7 +111,7 @@ static void check_contents(struct fixture *f)
     assert_int_equal(strlen(crl.sha256), 64);
     assert_int_equal(ops->crl_entries(f->ledger, issuer.id, &crl, see_crl_entry, &entries), 0);
     assert_int_equal(entries, 2);
-    assert_int_equal(ops->audit_each(f->ledger, 1, count_row, &rows), 0);
+    assert_int_equal(ops->audit_each(f->ledger, NULL, 1, count_row, &rows), 0);
     assert_int_equal(rows, 31);
     assert_int_equal(ops->audit_of(f->ledger, 2, count_row, &of), 0);
     assert_int_equal(of, 3); /* reserve, issue, supersede */

@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# PostgreSQL for shell tests: one cluster a test file, under $WORK, on a Unix socket alone. Sourced after common.sh.
+# Use: postgres_start; postgres_database NAME; then $POSTGRES_URL/NAME is what `psql` and [ledger] url take.
+
+# postgres_bin COMMAND…: one of the server's own programs.
+postgres_bin() {
+    local name=$1 dir
+    shift
+    for dir in /usr/lib/postgresql/*/bin; do [ -x "$dir/$name" ] && break; done
+    if [ "$(id -u)" = 0 ]; then (cd / && exec runuser -u postgres -- "$dir/$name" "$@"); else "$dir/$name" "$@"; fi
+}
+
+# postgres_start: initdb, then the server. It is no child of ours: postgres_stop, or the end of the test, ends it.
+postgres_start() {
+    need runuser /usr/lib/postgresql
+    POSTGRES_DIR=$WORK/postgres
+    mkdir -p "$POSTGRES_DIR"
+    [ "$(id -u)" = 0 ] && chown postgres "$POSTGRES_DIR"
+    postgres_bin initdb -D "$POSTGRES_DIR/data" -A trust -E UTF8 --no-locale -U postgres >"$POSTGRES_DIR/initdb.log" 2>&1 || {
+        sed 's/^/# /' "$POSTGRES_DIR/initdb.log" >&2
+        return 1
+    }
+    postgres_run
+    export POSTGRES_USER=plantca
+    postgres_sql postgres "CREATE ROLE plantca LOGIN" >/dev/null
+    POSTGRES_URL=postgresql://plantca@%2F${POSTGRES_DIR//\//%2F}
+    export POSTGRES_DIR POSTGRES_URL
+}
+
+# postgres_run: starts the server that postgres_start made, or starts it again.
+postgres_run() {
+    postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -o "-k $POSTGRES_DIR -c listen_addresses='' -c max_connections=40" \
+        -l "$POSTGRES_DIR/data/server.log" -w -s start || return 1
+    PIDS+=("$(head -1 "$POSTGRES_DIR/data/postmaster.pid")")
+}
+
+# postgres_stop [MODE]: fast (connections are cut), or immediate (as if its machine lost power).
+postgres_stop() { postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -m "${1:-fast}" -w -s stop; }
+
+# postgres_sql DATABASE SQL: as the server's superuser; prints rows, unaligned.
+postgres_sql() { psql -X -q -At -v ON_ERROR_STOP=1 -h "$POSTGRES_DIR" -U postgres -d "$1" -c "$2"; }
+
+# postgres_database NAME: an empty database that the ledger's role owns.
+postgres_database() { postgres_sql postgres "CREATE DATABASE $1 OWNER plantca"; }
