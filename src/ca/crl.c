@@ -195,8 +195,16 @@ int crl_write(struct ca *ca, const struct pc_bytes *pem)
     return r < 0 ? r : pc_file_write(path, pem->data, pem->len, NULL);
 }
 
+/* A session that is lost has lost its turn, too. */
+static void end_turn(struct ledger **ledger)
+{
+    if (*ledger)
+        (void)(*ledger)->ops->turn(*ledger, LEDGER_TURN_CRL, false);
+}
+
 int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
 {
+    struct ledger *turn PC_CLEANUP(end_turn) = NULL;
     struct entries PC_CLEANUP(entries_clear) entries = {0};
     pc_autobytes tbs = {0}, pem = {0};
     struct pki_crl_plan plan = {.issuer = ca->certificate, .issuer_key = ca->public_key};
@@ -204,7 +212,10 @@ int crl_make(struct ca *ca, struct ca_crl_report *ret, struct pc_bytes *ret_pem)
     int r = ca_state_path(ca->settings, "ca.crl", &path);
     if (r == 0)
         r = ca_signing_key(ca);
+    if (r == 0)
+        r = ca->ledger->ops->turn(ca->ledger, LEDGER_TURN_CRL, true);
     if (r == 0) {
+        turn = ca->ledger;
         r = record_crl(ca, &entries, &plan, &tbs);
         if (r == PC_EREFUSED)
             return ca_audit_refusal(ca, &(struct audit_act){.act = "crl", .crl_number = plan.number});

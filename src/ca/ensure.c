@@ -75,13 +75,52 @@ static int ensure_vouched(struct ca *ca)
     return r < 0 || standing.last.id ? r : checkpoint_make(ca, 0);
 }
 
-static int check_sound(const struct ca_settings *settings, struct ca_summary *ret)
+static int write_certificate(struct ca *ca, const char *path)
+{
+    pc_autobytes pem = {0};
+    int r = pki_certificate_append_pem(ca->certificate, &pem);
+    return r < 0 ? r : pc_file_write(path, pem.data, pem.len, NULL);
+}
+
+static int tell_of_join(struct ca *ca)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca_begin(ca, &open);
+    if (r == 0)
+        r = ca_audit(ca, &(struct audit_act){.act = "join", .outcome = "done"});
+    return r < 0 ? r : ca_commit(ca, &open);
+}
+
+/* Another station's ledger, and a token that holds its key: this folder is one more station's. The
+ * certificate comes last: it says that all is here. */
+static int join(struct ca *ca, const struct ca_summary *summary)
+{
+    pc_autoclose int lock = -1;
+    pc_autobytes crl = {0};
+    struct ledger_crl last;
+    int r = ca_signing_key(ca);
+    if (r == 0)
+        r = ca_state_make(ca->settings);
+    if (r == 0)
+        r = ca_lock(ca->settings, &lock);
+    if (r == 0)
+        r = tell_of_join(ca);
+    if (r == 0)
+        r = crl_last_pem(ca, &last, &crl);
+    if (r == 0)
+        r = crl_write(ca, &crl);
+    return r < 0 ? r : write_certificate(ca, summary->certificate_path);
+}
+
+static int check_sound(const struct ca_settings *settings, bool empty, struct ca_summary *ret)
 {
     struct ca *ca PC_CLEANUP(ca_close_ref) = NULL;
     struct ca_summary PC_CLEANUP(ca_summary_clear) summary = {0};
     int r = ca_open(settings, &ca);
     if (r == 0)
         r = ca_summarise(ca, &summary);
+    if (r == 0 && empty && !summary.ledger_path)
+        r = join(ca, &summary);
     if (r == 0)
         r = check_files(ca, &summary);
     if (r == 0)
@@ -96,7 +135,8 @@ static int check_sound(const struct ca_settings *settings, struct ca_summary *re
     return 0;
 }
 
-static int init_where_nothing_is(const struct ca_settings *settings, struct ca_summary *ret, bool *ret_exists)
+static int init_where_nothing_is(const struct ca_settings *settings, struct ca_summary *ret, bool *ret_exists,
+                                 bool *ret_empty)
 {
     enum ca_standing standing;
     bool empty;
@@ -104,6 +144,7 @@ static int init_where_nothing_is(const struct ca_settings *settings, struct ca_s
     if (r < 0)
         return r;
     *ret_exists = standing == CA_ACTIVE;
+    *ret_empty = empty;
     if (standing == CA_ACTIVE)
         return 0;
     if (standing == CA_HALF)
@@ -115,11 +156,11 @@ static int init_where_nothing_is(const struct ca_settings *settings, struct ca_s
 
 int ca_ensure(const struct ca_settings *settings, struct ca_summary *ret)
 {
-    bool exists = false;
-    int r = init_where_nothing_is(settings, ret, &exists);
+    bool exists = false, empty = false;
+    int r = init_where_nothing_is(settings, ret, &exists, &empty);
     /* Another ensure may be at it: a key in the token that is its own once its journal is seen, or a CA by
      * now. */
     for (int i = 0; i < 2 && r == PC_EREFUSED && strcmp(pc_error_name(), "ca-exists") == 0; i++)
-        r = init_where_nothing_is(settings, ret, &exists);
-    return r == 0 && exists ? check_sound(settings, ret) : r;
+        r = init_where_nothing_is(settings, ret, &exists, &empty);
+    return r == 0 && exists ? check_sound(settings, empty, ret) : r;
 }

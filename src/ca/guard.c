@@ -103,7 +103,7 @@ int guard_clock(struct ca *ca, int64_t *ret)
     if (r < 0)
         return r;
     int64_t latest = standing.last.at, from = head.seq - CLOCK_ROWS;
-    if (from < standing.last.seq)
+    if (from < standing.last.seq && strcmp(standing.last.chain, head.chain) == 0)
         from = standing.last.seq;
     r = ca->ledger->ops->audit_each(ca->ledger, head.chain, from + 1, keep_latest, &latest);
     if (r == 0)

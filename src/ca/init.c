@@ -72,7 +72,7 @@ static int check_token_free(struct ca *ca)
     return r < 0 || count == 0 ? r : refuse_key(ca, count);
 }
 
-static int make_state(const struct ca_settings *settings)
+int ca_state_make(const struct ca_settings *settings)
 {
     int r = pc_dir_make(settings->state, 0700);
     if (r < 0)
@@ -326,7 +326,7 @@ int ca_init(const struct ca_settings *settings, struct ca_summary *ret)
     /* Only now is anything written. */
     pc_autoclose int lock = -1;
     if (r == 0)
-        r = make_state(settings);
+        r = ca_state_make(settings);
     if (r == 0)
         r = ca_lock(settings, &lock);
     if (r == 0)

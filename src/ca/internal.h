@@ -172,6 +172,7 @@ int ca_standing(const struct ca_settings *settings, enum ca_standing *ret, bool 
 int ca_refuse_half(const struct ca_settings *settings);
 
 /* init.c */
+int ca_state_make(const struct ca_settings *settings); /* the folder, for nobody else to look into */
 #define CA_KEY_LABEL "plantca-root" /* of the CA's key in the token, by which CA keys are counted */
 
 #endif

@@ -17,11 +17,12 @@ static int file_there(const struct ca_settings *settings, const char *name, bool
     return r;
 }
 
-/* Left by an interrupted init: hidden temporary files, the locks, a ledger that holds nothing yet. */
+/* Left by an interrupted init, or by a station that was about to join: hidden temporary files, the locks, a
+ * ledger that holds nothing yet, the name of an audit chain. */
 static bool left_by_init(const char *name, const char *ledger_name)
 {
     return name[0] == '.' || strcmp(name, "lock") == 0 || strcmp(name, "token.lock") == 0 ||
-           strcmp(name, "audit.lock") == 0 || strcmp(name, "lost+found") == 0 ||
+           strcmp(name, "audit.lock") == 0 || strcmp(name, "chain") == 0 || strcmp(name, "lost+found") == 0 ||
            strncmp(name, ledger_name, strlen(ledger_name)) == 0;
 }
 
@@ -33,7 +34,8 @@ static void close_dir(DIR **dir)
 
 static int folder_empty(const struct ca_settings *settings, bool *ret)
 {
-    const char *slash = strrchr(settings->ledger_url, '/');
+    const char *slash =
+        strncmp(settings->ledger_url, "sqlite:", 7) == 0 ? strrchr(settings->ledger_url, '/') : NULL;
     DIR *dir PC_CLEANUP(close_dir) = opendir(settings->state);
     *ret = true;
     if (!dir)

@@ -86,10 +86,10 @@ static int look_at_audit(struct ca *ca, struct ca_health *health)
     health->rows_after = standing.rows_after;
     health->unshipped = standing.unshipped;
     int64_t from = head.seq - AUDIT_ROWS_READ;
-    if (from < health->checkpoint_seq)
+    if (from < health->checkpoint_seq && strcmp(standing.last.chain, head.chain) == 0)
         from = health->checkpoint_seq;
     health->audit_from = from > 1 ? from : 1;
-    r = audit_verify_from(ca->ledger, health->audit_from, &verdict);
+    r = audit_verify_from(ca->ledger, head.chain, health->audit_from, &verdict);
     if (r < 0)
         return r;
     health->audit_rows = (size_t)head.seq;

@@ -69,7 +69,8 @@ struct audit_verdict {
 };
 /* Reads every row. A broken chain is a verdict, not an error. */
 int audit_verify(struct ledger *ledger, struct audit_verdict *ret);
-/* The same from row `from` (of each chain) on; that row itself is taken on trust, unless it is the first. */
-int audit_verify_from(struct ledger *ledger, int64_t from, struct audit_verdict *ret);
+/* The same of one chain (NULL: of each) from row `from` on; that row itself is taken on trust, unless it is
+ * the first. */
+int audit_verify_from(struct ledger *ledger, const char *chain, int64_t from, struct audit_verdict *ret);
 
 #endif

@@ -78,10 +78,10 @@ static int verify_row(void *context, const struct ledger_audit *row)
     return 0;
 }
 
-int audit_verify_from(struct ledger *ledger, int64_t from, struct audit_verdict *ret)
+int audit_verify_from(struct ledger *ledger, const char *chain, int64_t from, struct audit_verdict *ret)
 {
     struct verification v = {.verdict.sound = true, .from = from};
-    int r = ledger->ops->audit_each(ledger, NULL, from, verify_row, &v);
+    int r = ledger->ops->audit_each(ledger, chain, from, verify_row, &v);
     if (r < 0)
         return r;
     *ret = v.verdict;
@@ -90,5 +90,5 @@ int audit_verify_from(struct ledger *ledger, int64_t from, struct audit_verdict 
 
 int audit_verify(struct ledger *ledger, struct audit_verdict *ret)
 {
-    return audit_verify_from(ledger, 1, ret);
+    return audit_verify_from(ledger, NULL, 1, ret);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -15,11 +16,26 @@
 
 #define LOCK_WAIT 30000 /* ms */
 
-int audit_lock(struct ca *ca, int *ret_fd)
+int audit_turn_take(struct ca *ca, struct audit_turn *turn)
 {
     pc_autofree char *path = NULL;
     int r = ca_state_path(ca->settings, "audit.lock", &path);
-    return r < 0 ? r : pc_lock_take(path, LOCK_WAIT, ret_fd);
+    if (r == 0)
+        r = pc_lock_take(path, LOCK_WAIT, &turn->lock);
+    if (r == 0)
+        r = ca->ledger->ops->turn(ca->ledger, LEDGER_TURN_AUDIT, true);
+    if (r == 0)
+        turn->ledger = ca->ledger;
+    return r;
+}
+
+void audit_turn_end(struct audit_turn *turn)
+{
+    /* A session that is lost has lost its turn, too. */
+    if (turn->ledger)
+        (void)turn->ledger->ops->turn(turn->ledger, LEDGER_TURN_AUDIT, false);
+    if (turn->lock >= 0)
+        close(turn->lock);
 }
 
 /* The last one counts that was not retired. */
@@ -271,8 +287,8 @@ static int find_active(struct ca *ca, const struct ledger_key *record, struct hs
 /* Alone: two that start at once make one key. */
 static int make(struct ca *ca, struct ledger_key *record, struct hsm_key **ret)
 {
-    pc_autoclose int lock = -1;
-    int r = audit_lock(ca, &lock);
+    struct audit_turn turn PC_CLEANUP(audit_turn_end) = {.lock = -1};
+    int r = audit_turn_take(ca, &turn);
     if (r == 0)
         r = audit_key_on_record(ca, record);
     if (r == 0)
@@ -332,9 +348,9 @@ int audit_key_retire_lost(struct ca *ca, const char *why, bool *ret_retired)
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     struct ledger_certificate row;
     struct ledger_key record;
-    pc_autoclose int lock = -1;
+    struct audit_turn turn PC_CLEANUP(audit_turn_end) = {.lock = -1};
     *ret_retired = false;
-    int r = audit_lock(ca, &lock);
+    int r = audit_turn_take(ca, &turn);
     if (r == 0)
         r = audit_key_on_record(ca, &record);
     if (r == 0)

@@ -31,6 +31,11 @@ int audit_sign_bytes(struct ca *ca, const struct pc_bytes *content, struct pc_by
 /* The one on record that was not retired; id 0 when there is none. */
 int audit_key_on_record(struct ca *ca, struct ledger_key *ret);
 /* Who makes the audit key or a checkpoint holds this lock. Taken after ca_lock, where both are. */
-int audit_lock(struct ca *ca, int *ret_fd);
+struct audit_turn {
+    struct ledger *ledger; /* NULL while the turn is another's */
+    int lock;              /* -1 */
+};
+int audit_turn_take(struct ca *ca, struct audit_turn *turn);
+void audit_turn_end(struct audit_turn *turn);
 
 #endif

@@ -25,7 +25,7 @@ static void shipment_clear(struct shipment *shipment)
 static int add(void *context, const struct ledger_checkpoint *checkpoint)
 {
     struct shipment *s = context;
-    struct checkpoint_statement statement;
+    struct checkpoint_statement statement PC_CLEANUP(checkpoint_statement_clear) = {0};
     if (checkpoint->shipped_at)
         return 0;
     if (s->count == s->room) {

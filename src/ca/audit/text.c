@@ -27,16 +27,23 @@ static int append_bio(BIO *bio, struct pc_bytes *text)
     return 0;
 }
 
+static bool print_heads(BIO *bio, const struct checkpoint_statement *s)
+{
+    bool good = true;
+    for (size_t i = 0; good && i < s->head_count; i++)
+        good = BIO_printf(bio, ", chain %s, row %lld, %s", s->heads[i].chain, (long long)s->heads[i].seq,
+                          s->heads[i].sha256) > 0;
+    return good && BIO_printf(bio, "\n") > 0;
+}
+
 int checkpoint_text_append(const struct checkpoint_statement *statement, const struct pc_bytes *json,
                            const struct pc_bytes *cms, struct pc_bytes *text)
 {
     PC_CLEANUP(BIO_free_all_ref) BIO *bio = BIO_new(BIO_s_mem());
     char time[PC_TIME_TEXT];
     pc_time_format(statement->time, time);
-    if (!bio ||
-        BIO_printf(bio, "plantca checkpoint of %s: CA %s, chain %s, row %lld, %s\n", time, statement->ca,
-                   statement->chain, (long long)statement->seq, statement->sha256) <= 0 ||
-        PEM_write_bio(bio, STATEMENT, "", json->data, (long)json->len) <= 0 ||
+    if (!bio || BIO_printf(bio, "plantca checkpoint of %s: CA %s", time, statement->ca) <= 0 ||
+        !print_heads(bio, statement) || PEM_write_bio(bio, STATEMENT, "", json->data, (long)json->len) <= 0 ||
         PEM_write_bio(bio, PEM_STRING_CMS, "", cms->data, (long)cms->len) <= 0)
         return pc_fail_openssl(PC_EFAIL, "checkpoint");
     return append_bio(bio, text);

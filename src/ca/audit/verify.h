@@ -5,13 +5,24 @@
 #include "src/ca/audit/checkpoint.h"
 #include "src/ca/audit/line.h"
 
-/* A place in the chain that a signature vouches for. */
+/* A place in a chain that a signature vouches for. */
 struct mark {
-    struct checkpoint_statement said;
+    struct checkpoint_head said;
     char sha256[PKI_FINGERPRINT_TEXT]; /* of the statement */
     char signer[PKI_FINGERPRINT_TEXT]; /* the audit key */
     const char *from;                  /* "checkpoint" on record, or "head" from outside */
-    bool met, recorded;                /* the row is there; an audit row tells of it */
+    bool first;                        /* of its statement, which has one for each chain */
+    bool met, recorded;                /* the row is there; an audit row tells of it: */
+    struct place {
+        char chain[33];
+        int64_t seq;
+    } told;
+};
+
+/* The end of an audit key: from there on it vouches for nothing. */
+struct retired {
+    char key_sha256[PKI_FINGERPRINT_TEXT];
+    struct place at;
 };
 
 /* What the chain says of a CRL. */
@@ -44,14 +55,15 @@ struct verification {
     struct ca_verify_report report;
     struct list marks;   /* struct mark */
     struct list crls;    /* struct told_crl, as the chain gives them */
-    struct list retired; /* PKI_FINGERPRINT_TEXT: audit keys, as the chain gives their end */
+    struct list retired; /* struct retired, as the chains give them */
     struct list books;   /* struct told_book, as the chain gives them */
     size_t about;        /* audit rows that name a ledger row */
     size_t met;          /* of these, how many were met at their row */
     X509_CRL *last;      /* the last CRL on record, or NULL; owned */
     uint64_t last_number;
-    size_t audit_certificates; /* on record */
-    size_t crls_after_key;     /* CRLs that were issued since there is an audit key */
+    char newest[PKI_FINGERPRINT_TEXT]; /* of the last checkpoint's statement; "" when there is none */
+    size_t audit_certificates;         /* on record */
+    size_t crls_after_key;             /* CRLs that were issued since there is an audit key */
 };
 
 /* One fault. */
@@ -63,6 +75,8 @@ int verify_checkpoints(struct verification *v);
 int verify_heads(struct verification *v);
 void verify_marks_sort(struct verification *v);
 void verify_marks_at(struct verification *v, const struct ledger_audit *row);
+/* The row of that chain that the newest checkpoint vouches for; 0: none. */
+int64_t verify_vouched(const struct verification *v, const char *chain);
 void verify_marks_end(struct verification *v);
 
 /* walk.c: the chain, row by row. */

@@ -56,11 +56,26 @@ int audit_signer_check(struct ca *ca, X509 *signer, int64_t at)
     return ca ? judge_signer(ca, signer, at) : 0;
 }
 
-/* `what` names it in a fault. The statement counts only when its signature holds. */
+/* One mark for each chain that the statement speaks of. */
+static int add_marks(struct verification *v, const struct mark *common,
+                     const struct checkpoint_statement *said)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < said->head_count; i++) {
+        struct mark mark = *common;
+        mark.said = said->heads[i];
+        mark.first = i == 0;
+        r = list_add(&v->marks, &mark, sizeof mark);
+    }
+    return r;
+}
+
+/* `what` names it in a fault. The statement counts only when its signature holds; empty when it does not. */
 static int judge(struct verification *v, const char *from, const char *what, const struct pc_bytes *json,
-                 const struct pc_bytes *cms)
+                 const struct pc_bytes *cms, struct checkpoint_statement *ret_said)
 {
     PC_CLEANUP(BIO_free_all_ref) BIO *content = BIO_new_mem_buf(json->data, (int)json->len);
+    struct checkpoint_statement said PC_CLEANUP(checkpoint_statement_clear) = {0};
     PC_CLEANUP(X509_free_ref) X509 *signer = NULL;
     struct mark mark = {.from = from};
     char ca[PKI_FINGERPRINT_TEXT];
@@ -75,57 +90,83 @@ static int judge(struct verification *v, const char *from, const char *what, con
     if (r == 0)
         r = pki_key_fingerprint(X509_get0_pubkey(signer), mark.signer);
     if (r == 0)
-        r = checkpoint_statement_parse(json, &mark.said);
+        r = checkpoint_statement_parse(json, &said);
     if (r == 0)
         r = judge_signer(v->ca, signer, 0);
-    if (r == 0 && strcmp(mark.said.ca, ca) != 0)
-        r = pc_refuse("checkpoint-ca", "it vouches for another CA (certificate %s)", mark.said.ca);
+    if (r == 0 && strcmp(said.ca, ca) != 0)
+        r = pc_refuse("checkpoint-ca", "it vouches for another CA (certificate %s)", said.ca);
     if (r == PC_EREFUSED) {
         verify_fault(v, pc_error_name(), "%s: %s", what, pc_error_text());
         return 0;
     }
-    return r < 0 ? r : list_add(&v->marks, &mark, sizeof mark);
+    if (r == 0)
+        r = add_marks(v, &mark, &said);
+    if (r < 0)
+        return r;
+    *ret_said = said;
+    said = (struct checkpoint_statement){0};
+    return 0;
 }
 
 struct reading {
     struct verification *v;
     char previous[PKI_FINGERPRINT_TEXT];
-    int64_t seq;
+    struct checkpoint_statement before; /* of the checkpoint before, where it counts */
     const char *path;
 };
+
+static void reading_clear(struct reading *reading)
+{
+    checkpoint_statement_clear(&reading->before);
+}
+
+/* No chain goes back from one checkpoint to the next, and none is left out. */
+static void judge_order(struct reading *reading, const char *what, const struct checkpoint_statement *said)
+{
+    if (strcmp(said->previous, reading->previous) != 0)
+        verify_fault(reading->v, "checkpoint-order", "%s: does not follow from the checkpoint before it",
+                     what);
+    for (size_t i = 0; i < reading->before.head_count; i++) {
+        const struct checkpoint_head *before = &reading->before.heads[i];
+        const struct checkpoint_head *now = checkpoint_head_of(said, before->chain);
+        if (!now || now->seq < before->seq)
+            verify_fault(reading->v, "checkpoint-order", "%s: stands behind one of row %lld of chain %s",
+                         what, (long long)before->seq, before->chain);
+    }
+}
 
 static int read_checkpoint(void *context, const struct ledger_checkpoint *row)
 {
     struct reading *reading = context;
     struct verification *v = reading->v;
-    size_t before = v->marks.count;
+    struct checkpoint_statement said PC_CLEANUP(checkpoint_statement_clear) = {0};
     char what[96];
     snprintf(what, sizeof what, "checkpoint %lld (row %lld of the chain)", (long long)row->id,
              (long long)row->seq);
-    int r = judge(v, "checkpoint", what, &row->statement, &row->cms);
+    int r = judge(v, "checkpoint", what, &row->statement, &row->cms, &said);
     v->report.checkpoints++;
-    if (r < 0)
-        return r;
-    if (v->marks.count > before) {
-        const struct mark *mark = (const struct mark *)v->marks.rows + before;
-        if (mark->said.seq != row->seq || strcmp(mark->said.sha256, row->sha256) != 0 ||
-            strcmp(mark->said.chain, row->chain) != 0 || mark->said.time != row->at)
+    if (r == 0 && said.head_count) {
+        const struct checkpoint_head *head = checkpoint_head_of(&said, row->chain);
+        if (!head || head->seq != row->seq || strcmp(head->sha256, row->sha256) != 0 || said.time != row->at)
             verify_fault(v, "checkpoint-row", "%s: its row says something else than was signed", what);
-        if (strcmp(mark->said.previous, reading->previous) != 0)
-            verify_fault(v, "checkpoint-order", "%s: does not follow from the checkpoint before it", what);
-        v->report.checkpoint_at = mark->said.time;
-        v->report.checkpoint_seq = mark->said.seq;
+        judge_order(reading, what, &said);
+        v->report.checkpoint_at = said.time;
+        v->report.checkpoint_seq = head ? head->seq : 0;
     }
-    if (row->seq < reading->seq)
-        verify_fault(v, "checkpoint-order", "%s: stands behind one of row %lld", what,
-                     (long long)reading->seq);
-    reading->seq = row->seq;
-    return pki_digest_hex(row->statement.data, row->statement.len, reading->previous);
+    if (r == 0)
+        r = pki_digest_hex(row->statement.data, row->statement.len, reading->previous);
+    if (r == 0 && said.head_count) {
+        memcpy(v->newest, reading->previous, sizeof v->newest);
+        checkpoint_statement_clear(&reading->before);
+        reading->before = said;
+        said = (struct checkpoint_statement){0};
+    }
+    return r;
 }
 
 int verify_checkpoints(struct verification *v)
 {
-    struct reading reading = {.v = v};
+    struct reading reading PC_CLEANUP(reading_clear) = {.v = v};
     memset(reading.previous, '0', sizeof reading.previous - 1);
     return v->ca->ledger->ops->checkpoint_each(v->ca->ledger, false, read_checkpoint, &reading);
 }
@@ -133,8 +174,9 @@ int verify_checkpoints(struct verification *v)
 static int read_head(void *context, const struct pc_bytes *json, const struct pc_bytes *cms)
 {
     struct reading *reading = context;
+    struct checkpoint_statement said PC_CLEANUP(checkpoint_statement_clear) = {0};
     reading->v->report.heads++;
-    return judge(reading->v, "head", reading->path, json, cms);
+    return judge(reading->v, "head", reading->path, json, cms, &said);
 }
 
 static int read_heads(struct verification *v, const char *path)
@@ -215,6 +257,31 @@ void verify_marks_at(struct verification *v, const struct ledger_audit *row)
     }
 }
 
+int64_t verify_vouched(const struct verification *v, const char *chain)
+{
+    const struct mark *marks = v->marks.rows;
+    for (size_t i = 0; i < v->marks.count; i++)
+        if (strcmp(marks[i].sha256, v->newest) == 0 && strcmp(marks[i].said.chain, chain) == 0)
+            return marks[i].said.seq;
+    return 0;
+}
+
+/* Whether the key of `mark` had its end on record when it signed: its statement covers that row, or stands
+ * behind it in the same chain. */
+static bool signed_late(const struct verification *v, const struct mark *mark)
+{
+    const struct retired *retired = v->retired.rows;
+    for (size_t i = 0; i < v->retired.count; i++) {
+        bool same = strcmp(retired[i].at.chain, mark->told.chain) == 0;
+        bool covered =
+            strcmp(retired[i].at.chain, mark->said.chain) == 0 && mark->said.seq >= retired[i].at.seq;
+        if (strcmp(retired[i].key_sha256, mark->signer) == 0 &&
+            (covered || (mark->first && same && mark->told.seq > retired[i].at.seq)))
+            return true;
+    }
+    return false;
+}
+
 static bool told(const struct verification *v, const struct mark *mark)
 {
     const struct mark *marks = v->marks.rows;
@@ -236,12 +303,16 @@ void verify_marks_end(struct verification *v)
                 "a %s of the audit key vouches for row %lld of chain %s, which is not there: rows were "
                 "cut off, or this is an older copy of the ledger",
                 mark->from, (long long)mark->said.seq, mark->said.chain);
-        else if (head && !told(v, mark))
+        else if (mark->recorded && signed_late(v, mark))
+            verify_fault(v, "cms-signer",
+                         "audit row %lld: a %s is signed by the audit key %s, whose end was recorded before",
+                         (long long)mark->told.seq, mark->from, mark->signer);
+        else if (head && mark->first && !told(v, mark))
             verify_fault(v, "checkpoint-missing",
                          "the head of row %lld was handed over, but its checkpoint is not on record: it was "
                          "removed, or this is an older copy of the ledger",
                          (long long)mark->said.seq);
-        else if (!head && !mark->recorded)
+        else if (!head && mark->first && !mark->recorded)
             verify_fault(v, "checkpoint-untold", "the checkpoint of row %lld has no audit row",
                          (long long)mark->said.seq);
     }

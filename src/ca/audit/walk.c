@@ -8,9 +8,10 @@
 
 struct walk {
     struct verification *v;
-    char own[33]; /* the ledger's chain: it has one */
+    bool shared; /* by stations, each with a chain of its own; else there is one: */
+    char own[33];
     char chain[33], previous[PKI_FINGERPRINT_TEXT];
-    int64_t seq;
+    int64_t seq, vouched;
 };
 
 /* Rule and text of what is wrong with this row; NULL when nothing is. */
@@ -23,7 +24,7 @@ static const char *fault_of(const struct walk *w, const struct ledger_audit *row
         return "its line does not have the hash on record: it was edited";
     if (!read)
         return "its line is no audit line";
-    if (strcmp(row->chain, w->own) != 0)
+    if (!w->shared && strcmp(row->chain, w->own) != 0)
         return "it is of a chain that is not this ledger's";
     if (row->seq != w->seq + 1)
         return "rows before it are missing";
@@ -49,22 +50,16 @@ static int keep_crl(struct verification *v, const struct audit_line *line)
     return list_add(&v->crls, &crl, sizeof crl);
 }
 
-static bool is_retired(const struct verification *v, const char *key_sha256)
-{
-    const char(*keys)[PKI_FINGERPRINT_TEXT] = v->retired.rows;
-    for (size_t i = 0; i < v->retired.count; i++)
-        if (strcmp(keys[i], key_sha256) == 0)
-            return true;
-    return false;
-}
-
-/* From its end on a key vouches for nothing. What counts is the place in the chain: clocks go back. */
+/* What counts is the place in the chain: clocks go back. */
 static int keep_retired(struct verification *v, const struct audit_line *line)
 {
+    struct retired retired = {.at.seq = line->seq};
     bool ends = strcmp(line->act, "retire") == 0 || strcmp(line->act, "revoke") == 0;
     if (!ends || strcmp(line->profile, pki_profile_audit.name) != 0)
         return 0;
-    return list_add(&v->retired, line->key_sha256, sizeof line->key_sha256);
+    memcpy(retired.key_sha256, line->key_sha256, sizeof retired.key_sha256);
+    memcpy(retired.at.chain, line->chain, sizeof retired.at.chain);
+    return list_add(&v->retired, &retired, sizeof retired);
 }
 
 static void keep_checkpoint(struct verification *v, const struct audit_line *line)
@@ -76,11 +71,8 @@ static void keep_checkpoint(struct verification *v, const struct audit_line *lin
     for (size_t i = 0; i < v->marks.count; i++)
         if (strcmp(marks[i].sha256, line->checkpoint_sha256) == 0) {
             marks[i].recorded = true;
-            if (is_retired(v, marks[i].signer))
-                verify_fault(
-                    v, "cms-signer",
-                    "audit row %lld: a %s is signed by the audit key %s, whose end was recorded before",
-                    (long long)line->seq, marks[i].from, marks[i].signer);
+            marks[i].told.seq = line->seq;
+            memcpy(marks[i].told.chain, line->chain, sizeof marks[i].told.chain);
             found = found || strcmp(marks[i].from, "checkpoint") == 0;
         }
     if (!found)
@@ -89,12 +81,13 @@ static void keep_checkpoint(struct verification *v, const struct audit_line *lin
                      (long long)line->seq, line->checkpoint_sha256);
 }
 
-static int keep(struct verification *v, const struct ledger_audit *row, const struct audit_line *line)
+static int keep(struct verification *v, const struct ledger_audit *row, const struct audit_line *line,
+                int64_t vouched)
 {
     v->audit_certificates += strcmp(line->act, "activate") == 0;
     v->about += row->certificate != 0;
     keep_checkpoint(v, line);
-    if (row->seq > v->report.checkpoint_seq && strcmp(line->act, "checkpoint") != 0) {
+    if (row->seq > vouched && strcmp(line->act, "checkpoint") != 0) {
         v->report.rows_after++;
         if (v->report.rows_since == 0)
             v->report.rows_since = line->time;
@@ -114,6 +107,7 @@ static int walk_row(void *context, const struct ledger_audit *row)
         memcpy(w->chain, row->chain, sizeof w->chain);
         memset(w->previous, '0', sizeof w->previous - 1);
         w->seq = 0;
+        w->vouched = verify_vouched(w->v, row->chain);
     }
     const char *fault = fault_of(w, row, &line, read);
     if (fault)
@@ -124,12 +118,12 @@ static int walk_row(void *context, const struct ledger_audit *row)
     memcpy(w->previous, row->sha256, sizeof w->previous);
     memcpy(w->v->report.head, row->sha256, sizeof w->v->report.head);
     verify_marks_at(w->v, row);
-    return read ? keep(w->v, row, &line) : 0;
+    return read ? keep(w->v, row, &line, w->vouched) : 0;
 }
 
 int verify_chain(struct verification *v)
 {
-    struct walk walk = {.v = v};
+    struct walk walk = {.v = v, .shared = v->ca->ledger->ops->path(v->ca->ledger) == NULL};
     struct ledger_audit head;
     int r = v->ca->ledger->ops->audit_head(v->ca->ledger, &head);
     if (r < 0)

@@ -25,22 +25,42 @@ static int64_t claim_of(const char *sha256)
     return (int64_t)(number >> 2 << 1);
 }
 
-int pg_claim(struct pg *pg, const char *subject, const char *profile, const char *key_sha256)
+static int claim_text(const char *kind, const char *name, int64_t *ret)
 {
-    PGresult *taken PC_CLEANUP(pg_done) = NULL;
     char text[300], sha256[PKI_FINGERPRINT_TEXT];
-    int len = snprintf(text, sizeof text, "%s %s", profile, subject);
+    int len = snprintf(text, sizeof text, "%s %s", kind, name);
     int r = pki_digest_hex(text, len < (int)sizeof text ? (size_t)len : sizeof text - 1, sha256);
     if (r == 0)
-        r = pg_query(pg, "taking a subject", &taken,
-                     "SELECT pg_try_advisory_xact_lock($1) AND pg_try_advisory_xact_lock($2)", "ii",
-                     claim_of(sha256), claim_of(key_sha256));
-    if (r < 0)
+        *ret = claim_of(sha256);
+    return r;
+}
+
+/* Nobody waits for a claim, so that two who want the same ones in another order do not wait for each other.
+ */
+static int take(struct pg *pg, const char *name, int64_t first, int64_t second)
+{
+    PGresult *taken PC_CLEANUP(pg_done) = NULL;
+    int r = pg_query(pg, "taking a subject", &taken,
+                     "SELECT pg_try_advisory_xact_lock($1) AND pg_try_advisory_xact_lock($2)", "ii", first,
+                     second);
+    if (r < 0 || pg_flag(taken, 0, 0))
         return r;
-    return pg_flag(taken, 0, 0)
-               ? 0
-               : pc_fail_named(PC_EPENDING, "ledger-claimed",
-                               "%s: another station is at it, or at this key; try again", subject);
+    return pc_fail_named(PC_EPENDING, "ledger-claimed",
+                         "%s: another station is at it, or at this key; try again", name);
+}
+
+int pg_claim(struct pg *pg, const char *subject, const char *profile, const char *key_sha256)
+{
+    int64_t claim = 0;
+    int r = claim_text(profile, subject, &claim);
+    return r < 0 ? r : take(pg, subject, claim, claim_of(key_sha256));
+}
+
+int pg_claim_admission(struct pg *pg, const char *plant)
+{
+    int64_t claim = 0;
+    int r = claim_text("admission", plant, &claim);
+    return r < 0 ? r : take(pg, plant, claim, claim);
 }
 
 static int take_self(struct pg *pg)

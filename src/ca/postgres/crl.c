@@ -142,7 +142,7 @@ int pg_crl_behind(struct ledger *ledger, int64_t issuer, const struct ledger_crl
                      "SELECT EXISTS (SELECT 1 FROM certificate WHERE issuer = $1 AND listed_from > $2)"
                      " OR EXISTS (SELECT 1 FROM certificate WHERE issuer = $1 AND unlisted_from > $2)"
                      " OR EXISTS (SELECT 1 FROM certificate WHERE state = 'superseded' AND revoke_after <= $3"
-                     "   AND issuer = $1 AND profile <> 'probe')",
+                     "   AND issuer = $1 AND profile NOT IN ('probe', 'station'))",
                      "iii", issuer, (int64_t)last->number, now);
     if (r == 0)
         *ret = pg_flag(found, 0, 0);

@@ -250,6 +250,13 @@ static const struct ledger_ops postgres_ops = {
     .checkpoint_add = pg_checkpoint_add,
     .checkpoint_shipped = pg_checkpoint_shipped,
     .checkpoint_each = pg_checkpoint_each,
+    .admission_add = pg_admission_add,
+    .admission_step = pg_admission_step,
+    .admission_get = pg_admission_get,
+    .admission_each = pg_admission_each,
+    .waiting_add = pg_waiting_add,
+    .waiting_step = pg_waiting_step,
+    .waiting_each = pg_waiting_each,
 };
 
 int postgres_ledger_open(const char *url, const char *state, enum ledger_open how, struct ledger **ret)

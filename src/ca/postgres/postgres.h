@@ -79,6 +79,7 @@ int pg_schema_ensure(struct pg *pg, bool create);
 
 /* claim.c: what is taken for a transaction. */
 int pg_claim(struct pg *pg, const char *subject, const char *profile, const char *key_sha256);
+int pg_claim_admission(struct pg *pg, const char *plant);
 
 /* The interface's functions, by file. */
 int pg_begin(struct ledger *ledger, bool write);
@@ -149,5 +150,14 @@ int pg_audit_of(struct ledger *ledger, int64_t certificate, ledger_audit_row *ro
 int pg_checkpoint_add(struct ledger *ledger, const struct ledger_checkpoint *checkpoint, int64_t *ret_id);
 int pg_checkpoint_shipped(struct ledger *ledger, int64_t id, int64_t at);
 int pg_checkpoint_each(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row, void *context);
+
+int pg_admission_add(struct ledger *ledger, const struct ledger_admission *row, int64_t *ret_id);
+int pg_admission_step(struct ledger *ledger, const struct ca_admission *row, const char *from);
+int pg_admission_get(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret);
+int pg_admission_each(struct ledger *ledger, const char *plant, ledger_admission_row *row, void *context);
+int pg_waiting_add(struct ledger *ledger, const struct ca_waiting *row);
+int pg_waiting_step(struct ledger *ledger, const struct ca_waiting *row);
+int pg_waiting_each(struct ledger *ledger, int64_t admission, int64_t now, ledger_waiting_row *row,
+                    void *context);
 
 #endif

@@ -195,7 +195,8 @@ int pg_facts(struct ledger *ledger, const char *subject, const char *profile, co
  * which no plant can have; the profile has no index. */
 #define OF_OURSELVES(condition)                                                                              \
     "SELECT state, not_after FROM certificate WHERE"                                                         \
-    " subject IN ('plantca-audit', 'plantca-probe', 'plantca-canary') AND profile IN ('audit', 'probe')"     \
+    " subject IN ('plantca-audit', 'plantca-probe', 'plantca-canary', 'plantca-station')"                    \
+    " AND profile IN ('audit', 'probe', 'station')"                                                          \
     " AND " condition
 #define OWN                                                                                                  \
     "own AS MATERIALIZED (SELECT c.state, c.not_after FROM issuer JOIN certificate c ON c.id = certificate"  \
@@ -209,6 +210,10 @@ int pg_facts(struct ledger *ledger, const char *subject, const char *profile, co
 #define EXPIRING COUNT("state = 'current' AND not_after BETWEEN $1 AND $2")
 #define PAST COUNT("state = 'superseded'") ", " COUNT("state = 'held'") ", " COUNT("state = 'revoked'")
 #define UNFINISHED "(SELECT count(*) FROM certificate WHERE " PG_UNFINISHED ")"
+#define ADMISSIONS "(SELECT count(*) FROM admission WHERE state = 'open' AND expires_at > $1)"
+#define WAITING                                                                                              \
+    "(SELECT count(*) FROM admission a JOIN waiting w ON w.admission = a.id"                                 \
+    " WHERE a.state = 'open' AND a.expires_at > $1 AND a.key IS NULL AND w.state = 'waiting')"
 #define AUDIT_ROWS                                                                                           \
     "(SELECT coalesce(sum((SELECT max(seq) FROM audit WHERE audit.chain = chain.id)), 0)::bigint FROM "      \
     "chain)"
@@ -216,15 +221,17 @@ int pg_facts(struct ledger *ledger, const char *subject, const char *profile, co
 int pg_count(struct ledger *ledger, int64_t now, int64_t renew_window, struct ledger_counts *ret)
 {
     static const char text[] =
-        "WITH " OWN "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
-                                                         ", " COUNT("state = 'foreign'") ", " UNFINISHED
-                                                                                         ", " AUDIT_ROWS;
+        "WITH " OWN
+        "SELECT " COUNT("state = 'current'") ", " VALID ", " EXPIRING ", " PAST
+                                             ", " COUNT("state = 'foreign'") ", " UNFINISHED ", " AUDIT_ROWS
+                                                                             ", " ADMISSIONS ", " WAITING;
     PGresult *found PC_CLEANUP(pg_done) = NULL;
     int r = pg_query((struct pg *)ledger, "counting", &found, text, "ii", now, now + renew_window);
     if (r < 0)
         return r;
-    size_t *const fields[] = {&ret->current, &ret->valid,   &ret->expiring,   &ret->superseded, &ret->held,
-                              &ret->revoked, &ret->foreign, &ret->unfinished, &ret->audit};
+    size_t *const fields[] = {&ret->current, &ret->valid,      &ret->expiring, &ret->superseded,
+                              &ret->held,    &ret->revoked,    &ret->foreign,  &ret->unfinished,
+                              &ret->audit,   &ret->admissions, &ret->waiting};
     for (int i = 0; i < (int)(sizeof fields / sizeof *fields); i++)
         *fields[i] = (size_t)pg_number(found, 0, i);
     return 0;

@@ -324,8 +324,18 @@ static void files_that_are_no_ledger(void **state)
     assert_int_equal(pc_file_write(path, junk, sizeof junk, NULL), 0);
     assert_int_equal(ledger_open(url, f->dir, LEDGER_CREATE, &other), PC_EUNREACH);
     unlink(path);
-    assert_int_equal(ledger_open("postgresql://host/db", f->dir, LEDGER_CREATE, &other), PC_EUSAGE);
-    assert_non_null(strstr(pc_error_text(), "PostgreSQL"));
+    static const char *const secrets[] = {"postgresql://user:pw@host/db", "postgresql://host/db?password=pw",
+                                          "postgresql://user:%70%77@host/db",
+                                          "postgresql://host/db?pass%77ord=pw",
+                                          "postgresql://host/db?sslmode=require&sslpassword=pw"};
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+        assert_int_equal(ledger_open(secrets[i], f->dir, LEDGER_CREATE, &other), PC_EUSAGE);
+        assert_non_null(strstr(pc_error_text(), "a password in the ledger's address"));
+    }
+    assert_int_equal(ledger_open("postgresql://host/db?nonsense=1", f->dir, LEDGER_CREATE, &other),
+                     PC_EUSAGE);
+    assert_int_equal(ledger_open("postgresql://%2Fnowhere/db", f->dir, LEDGER_CREATE, &other), PC_EUNREACH);
+    assert_string_equal(pc_error_name(), "ledger-away");
     assert_int_equal(ledger_open("sqlite:relative", f->dir, LEDGER_CREATE, &other), PC_EUSAGE);
     assert_int_equal(ledger_open("mysql", f->dir, LEDGER_CREATE, &other), PC_EUSAGE);
     assert_null(other);
