@@ -72,6 +72,22 @@ int ca_waiting_each(struct ca *ca, int (*row)(void *context, const struct ca_wai
 int ca_admission_each(struct ca *ca, const char *plant,
                       int (*row)(void *context, const struct ca_admission *admission), void *context);
 
+/* A plant as operators see it. */
+struct ca_plant {
+    char plant[PKI_UUID_TEXT];
+    char admission[12]; /* state of its newest admission; "" when there is none */
+    enum ca_admission_kind kind;
+    bool bound; /* to a key */
+    int64_t admitted_until;
+    size_t waiting;               /* keys that wait under it */
+    char serial[PKI_SERIAL_TEXT]; /* of its current certificate, or of one that is on hold; "": none */
+    bool held;
+    int64_t not_after; /* of that certificate */
+};
+/* Every plant that has an admission or a certificate, by UUID; `plant` NULL: all. */
+int ca_plants_each(struct ca *ca, const char *plant, int (*row)(void *context, const struct ca_plant *plant),
+                   void *context);
+
 /* What the signer asks, within a write transaction of its own (ca_begin): */
 struct admission_claim {
     const char *plant, *key_sha256, *key_type, *request_sha256;

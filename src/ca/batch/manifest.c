@@ -10,6 +10,7 @@
 
 #include <openssl/evp.h>
 
+#include "src/base/csv.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/ca/batch/source.h"
@@ -76,38 +77,16 @@ static int read_line(struct manifest *m)
     return 1;
 }
 
-/* Takes one field off, in place: *at is moved behind it and its comma, or to NULL behind the last one. */
 static int take_field(const struct manifest *m, char **at, char **ret)
 {
-    char *from = *at, *to = *at;
-    *ret = to;
-    if (*from != '"') {
-        from += strcspn(from, ",\"");
-        if (*from == '"')
-            return syntax(m, "a quotation mark inside a field that is not quoted");
-        to = from;
-    } else {
-        for (from++; *from != '"' || from[1] == '"'; *to++ = *from++) {
-            if (*from == '\0')
-                return syntax(m, "a quoted field does not end on its line");
-            from += *from == '"';
-        }
-        from++;
-        if (*from && *from != ',')
-            return syntax(m, "text behind a quoted field");
-    }
-    *at = *from ? from + 1 : NULL;
-    *to = '\0';
-    return 0;
+    const char *fault = pc_csv_field(at, ret);
+    return fault ? syntax(m, "%s", fault) : 0;
 }
 
 /* The two fields of the line. */
 static int take_fields(struct manifest *m, char **ret_plant, char **ret_path)
 {
-    char *at = m->text;
-    /* A mark that some spreadsheets put before UTF-8. */
-    if (m->line == 1 && strncmp(at, "\xef\xbb\xbf", 3) == 0)
-        at += 3;
+    char *at = m->line == 1 ? pc_csv_begin(m->text) : m->text;
     int r = take_field(m, &at, ret_plant);
     if (r == 0 && !at)
         r = syntax(m, "one field; two are wanted: uuid,path");

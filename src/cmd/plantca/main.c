@@ -138,6 +138,23 @@ static const struct cmd_option list_options[] = {
     {"csv", 0, NULL, "as comma separated values with a header", NULL, NULL},
 };
 
+static const struct cmd_option allow_options[] = {
+    {"plant", 0, "UUID", "the plant that may enrol (or --import)", NULL, NULL},
+    {"code", 0, NULL, "whoever shows a one-time code, which is printed once", NULL, NULL},
+    {"pending", 0, NULL, "whoever an operator approves by the key's fingerprint", NULL, NULL},
+    {"ek", 0, "SHA256", "not before there is proof of residence: refused", NULL, NULL},
+    {"valid", 0, "DURATION", "until then, instead of [station] code-valid, pending-valid", NULL, NULL},
+    {"replace", 0, "SERIAL", "the new key takes the place of this current certificate", NULL, NULL},
+    {"revoke-old", 0, "REASON", "revoke what is replaced at once, not after the overlap", NULL, NULL},
+    {"note", 0, "TEXT", "kept with it, on record and in the audit log", NULL, NULL},
+    {"import", 0, "FILE", "many: lines uuid[,code|pending[,note]]", NULL, NULL},
+    {"out", 'o', "FILE", "write codes to FILE (0600, never replaced)", NULL, NULL},
+};
+
+static const struct cmd_option deny_options[] = {
+    {"note", 0, "TEXT", "why; kept in the audit log", NULL, NULL},
+};
+
 static const struct cmd_option show_options[] = {
     {"pem", 0, NULL, "print the certificate with this serial number as PEM", NULL, NULL},
 };
@@ -205,6 +222,29 @@ static const struct cmd_command commands[] = {
      .run = plantca_run_signer,
      .summary = "The half of the station that signs, behind a Unix socket",
      OPTIONS(pin_options)},
+    {.name = "allow",
+     .run = plantca_run_allow,
+     .summary = "Admit a plant, or a shift's plants, to enrol over the network",
+     OPTIONS(allow_options)},
+    {.name = "pending", .run = plantca_run_pending, .summary = "List the keys that wait to be approved"},
+    {.name = "approve",
+     .run = plantca_run_approve,
+     .operands = "UUID FINGERPRINT",
+     .operands_min = 2,
+     .operands_max = 2,
+     .summary = "Let the key with this fingerprint enrol for the plant"},
+    {.name = "deny",
+     .run = plantca_run_deny,
+     .operands = "UUID [FINGERPRINT]",
+     .operands_min = 1,
+     .operands_max = 2,
+     .summary = "Refuse a key that waits, or the plant altogether",
+     OPTIONS(deny_options)},
+    {.name = "plants",
+     .run = plantca_run_plants,
+     .operands = "[UUID]",
+     .operands_max = 1,
+     .summary = "List the plants: admission, certificate, what waits"},
     {.name = "list",
      .run = plantca_run_list,
      .summary = "List the certificates on record",

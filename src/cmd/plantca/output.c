@@ -37,6 +37,15 @@ static bool is_same(const char *a, const char *b)
            strcmp(name_a == NULL ? a : name_a + 1, name_b == NULL ? b : name_b + 1) == 0;
 }
 
+/* Not every command asks for a PIN. */
+static const char *pin_file(const struct cmd *cmd)
+{
+    for (size_t i = 0; i < cmd->command->option_count; i++)
+        if (strcmp(cmd->command->options[i].name, "pin-file") == 0)
+            return cmd_value(cmd, "pin-file");
+    return NULL;
+}
+
 /* Configuration, PIN, and what brokers read. */
 static bool is_needed(const struct cmd *cmd, const char *path)
 {
@@ -44,7 +53,7 @@ static bool is_needed(const struct cmd *cmd, const char *path)
     pc_autofree char *crt = dir == NULL ? NULL : pc_path_join(dir, "ca/ca.crt");
     pc_autofree char *crl = dir == NULL ? NULL : pc_path_join(dir, "ca/ca.crl");
 
-    return is_same(path, cmd_settings_file(cmd)) || is_same(path, cmd_value(cmd, "pin-file")) ||
+    return is_same(path, cmd_settings_file(cmd)) || is_same(path, pin_file(cmd)) ||
            is_same(path, pc_config_get(cmd->config, "token", "pin-file")) || is_same(path, crt) ||
            is_same(path, crl);
 }

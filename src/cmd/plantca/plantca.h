@@ -3,6 +3,7 @@
 #define CMD_PLANTCA_H
 
 #include "provision/station/signer/signer.h"
+#include "src/ca/admission.h"
 #include "src/ca/authority.h"
 #include "src/ca/issue.h"
 #include "src/ca/revoke.h"
@@ -25,6 +26,11 @@ int plantca_run_audit(struct cmd *cmd);
 int plantca_run_reconcile(struct cmd *cmd);
 int plantca_run_jwt_key(struct cmd *cmd);
 int plantca_run_jwt_sign(struct cmd *cmd);
+int plantca_run_allow(struct cmd *cmd);
+int plantca_run_pending(struct cmd *cmd);
+int plantca_run_approve(struct cmd *cmd);
+int plantca_run_deny(struct cmd *cmd);
+int plantca_run_plants(struct cmd *cmd);
 int plantca_run_list(struct cmd *cmd);
 int plantca_run_show(struct cmd *cmd);
 int plantca_run_status(struct cmd *cmd);
@@ -51,6 +57,16 @@ int plantca_check_folder(const struct cmd *cmd, const char *path);
 
 /* batch.c: sign --batch. */
 int plantca_sign_batch(struct cmd *cmd);
+
+/* allow_shift.c: allow --import; `order` says what its lines leave open. */
+int plantca_allow_shift(struct cmd *cmd, struct ca *ca, const struct ca_admission_order *order);
+/* allow.c: an admission as JSON; `code` NULL or "": none. */
+json_t *plantca_admission_json(const struct ca_admission *admission, const char *code);
+/* Seconds for which an admission of this kind is good: --valid, else [station]. */
+int plantca_allow_valid(const struct cmd *cmd, enum ca_admission_kind kind, int64_t *ret);
+/* pending.c: what waits as JSON; a fingerprint as it was typed, without colons, in lower case. */
+json_t *plantca_waiting_json(const struct ca_waiting *waiting);
+int plantca_read_fingerprint(const char *text, char ret[PKI_FINGERPRINT_TEXT]);
 
 /* record.c: one certificate on record, as JSON members and as lines of a summary. */
 json_t *plantca_record_json(const struct ca_record *record);
