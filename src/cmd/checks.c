@@ -49,14 +49,14 @@ int cmd_check_count(const char *value)
     return 0;
 }
 
-int cmd_check_listen(const char *value)
+static int check_place(const char *value, long port_min)
 {
     const char *colon = strrchr(value, ':');
     pc_autofree char *host = colon != NULL ? strndup(value, (size_t)(colon - value)) : NULL;
     char *end = NULL;
     long port = colon != NULL && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : 0;
 
-    if (host == NULL || end == NULL || *end != '\0' || port < 1 || port > 65535)
+    if (host == NULL || end == NULL || *end != '\0' || port < port_min || port > 65535)
         return pc_fail(PC_EUSAGE, "'%.100s' is no ADDRESS:PORT", value);
     size_t len = strlen(host);
     if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
@@ -64,6 +64,16 @@ int cmd_check_listen(const char *value)
         return cmd_check_host(host + 1);
     }
     return cmd_check_host(host);
+}
+
+int cmd_check_listen(const char *value)
+{
+    return check_place(value, 1);
+}
+
+int cmd_check_bind(const char *value)
+{
+    return check_place(value, 0);
 }
 
 /* Where the host of HOST:PORT ends; NULL when that cannot be told (an IPv6 address without brackets). */

@@ -7,6 +7,7 @@
 
 int cmd_check_command(const char *value); /* not longer than 1,000 bytes, no control characters */
 int cmd_check_listen(const char *value);  /* HOST:PORT or [IPv6]:PORT */
+int cmd_check_bind(const char *value);    /* the same; port 0: any that is free */
 int cmd_check_host(const char *value);    /* one DNS name or IP address */
 int cmd_check_broker(const char *value);  /* HOST, HOST:PORT, [IPv6] or [IPv6]:PORT */
 int cmd_check_https(const char *value);   /* https://… without user or password */

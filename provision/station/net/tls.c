@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "provision/station/net/connection.h"
+#include "provision/station/wire/wire.h"
 #include "src/base/error.h"
 #include "src/pki/openssl.h"
 
@@ -181,6 +182,8 @@ int net_tls_key(EVP_PKEY **ret_key, struct pc_bytes *ret_csr)
     PC_CLEANUP(EVP_PKEY_free_ref) EVP_PKEY *key = EVP_EC_gen("P-256");
     PC_CLEANUP(X509_REQ_free_ref) X509_REQ *request = X509_REQ_new();
     if (!key || !request || !X509_REQ_set_version(request, X509_REQ_VERSION_1) ||
+        !X509_NAME_add_entry_by_NID(X509_REQ_get_subject_name(request), NID_commonName, MBSTRING_ASC,
+                                    (const unsigned char *)WIRE_STATION_CN, -1, -1, 0) ||
         !X509_REQ_set_pubkey(request, key) || !X509_REQ_sign(request, key, EVP_sha256()))
         return pc_fail_openssl(PC_EFAIL, "no key for the server's certificate");
     unsigned char *der = NULL;

@@ -159,6 +159,14 @@ static const struct cmd_option show_options[] = {
     {"pem", 0, NULL, "print the certificate with this serial number as PEM", NULL, NULL},
 };
 
+static const struct cmd_option serve_options[] = {
+    {"single", 0, NULL, "the signer too, as a process beside: no second service is needed", NULL, NULL},
+    {"listen", 0, "ADDRESS", "listen here, instead of [station] listen", "station", "listen"},
+    {"metrics", 0, "ADDRESS", "show metrics here, instead of [station] metrics", "station", "metrics"},
+    {"pin-file", 0, "FILE", "--single: read the token's PIN from FILE", NULL, NULL},
+    {"pin-fd", 0, "N", "--single: read the token's PIN from file descriptor N", NULL, NULL},
+};
+
 static const struct cmd_command commands[] = {
     {.name = "init",
      .run = plantca_run_init,
@@ -218,6 +226,10 @@ static const struct cmd_command commands[] = {
      .run = plantca_run_jwt_sign,
      .summary = "Sign a JSON Web Token for a plant",
      OPTIONS(jwt_sign_options)},
+    {.name = "serve",
+     .run = plantca_run_serve,
+     .summary = "Enrol PLCs over the network: EST over TLS",
+     OPTIONS(serve_options)},
     {.name = "signer",
      .run = plantca_run_signer,
      .summary = "The half of the station that signs, behind a Unix socket",

@@ -26,6 +26,7 @@ int plantca_run_audit(struct cmd *cmd);
 int plantca_run_reconcile(struct cmd *cmd);
 int plantca_run_jwt_key(struct cmd *cmd);
 int plantca_run_jwt_sign(struct cmd *cmd);
+int plantca_run_serve(struct cmd *cmd);
 int plantca_run_allow(struct cmd *cmd);
 int plantca_run_pending(struct cmd *cmd);
 int plantca_run_approve(struct cmd *cmd);

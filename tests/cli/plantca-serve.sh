@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# plantca serve with a signer behind it: a PLC's life by curl, and what happens when a part of the station goes away. --single first, then
+# both services by themselves.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "$PC_SOURCE/tests/cli/setup.sh"
+# shellcheck source=tests/lib/station.sh
+. "$PC_SOURCE/tests/lib/station.sh"
+need curl openssl
+cd "$WORK" || exit 1
+export TMPDIR=$WORK
+ca_prepare
+cat >>"$PLANTCA_CONFIG" <<CONF
+[station]
+listen = 127.0.0.1:0
+socket = $WORK/signer.sock
+retry-after = 7s
+early-renewal = yes
+rekey-interval = 0
+CONF
+[ "$(id -u)" -ne 0 ] || echo 'network-user = nobody' >>"$PLANTCA_CONFIG"
+expect 5 "no CA" timeout 20 "$PLANTCA" serve --single
+"$PLANTCA" init -q
+echo 135791 >wrong
+chmod 600 wrong
+expect 3 "a PIN that is refused" timeout 20 "$PLANTCA" serve --single --pin-file wrong
+same "$(ls -d plantca-* 2>/dev/null)" "" "leaves nothing behind"
+expect 4 "no token" timeout 20 "$PLANTCA" serve --single -c "$(without_token)"
+
+# est METHOD [CURL-OPTION…]: the answer's status on stdout, its header in head, its body, decoded, in body.
+est() {
+    local path=$1
+    shift
+    : >head
+    curl -4 -s -m 20 --cacert state/ca.crt -D head -o body.b64 -w '%{http_code}' "$@" "https://localhost:$STATION_PORT/.well-known/est/$path"
+    base64 -d body.b64 >body 2>/dev/null
+}
+# enrol NAME [CURL-OPTION…]: simpleenroll with NAME.csr
+enrol() {
+    local name=$1
+    shift
+    openssl req -in "$name.csr" -outform der | base64 >"$name.b64"
+    est simpleenroll -H 'Content-Type: application/pkcs10' --data-binary @"$name.b64" "$@"
+}
+certificates() { openssl pkcs7 -inform der -in body -print_certs; }
+header() { sed -nE "s/^$1: (.*)/\1/Ip" head | tr -d '\r'; }
+code() { "$PLANTCA" allow --plant "$1" --code --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["code"])'; }
+
+station_start --single
+[ "$(id -u)" -ne 0 ] || same "$(stat -c %U:%a plantca-*/signer.sock)" nobody:600 "the signer's socket is the worker's"
+same "$(est cacerts)" 200 "cacerts"
+check "... is our CA" cmp <(certificates | openssl x509 -outform der) <(openssl x509 -in state/ca.crt -outform der)
+same "$(est csrattrs | tr 4 0)" 200 "csrattrs"
+
+new_csr "$UUID1" one.key one.csr
+same "$(enrol one)" 401 "simpleenroll, by nobody known"
+same "$(header WWW-Authenticate | cut -d ' ' -f 1)" Basic "... is asked who it is"
+code=$(code "$UUID1")
+same "$(enrol one -u "$UUID1:0000000000000000")" 401 "with a wrong code"
+same "$(enrol one -u "$UUID1:$code")" 200 "with its code"
+certificates | openssl x509 >one.crt
+check "... a certificate" openssl verify -CAfile state/ca.crt one.crt
+same "$(openssl x509 -in one.crt -noout -subject -nameopt multiline | sed -n 's/.*commonName *= //p')" "$UUID1" "... for this plant"
+same "$(enrol one -u "$UUID1:$code" && certificates | openssl x509 | cmp - one.crt)" 200 "again, after a lost answer: the same one"
+check "the code stands nowhere in the log" sh -c "! grep -F '$code' station.err"
+
+"$PLANTCA" allow -q --plant "$UUID2" --pending
+new_csr "$UUID2" two.key two.csr
+same "$(enrol two)" 202 "a plant that waits for an operator"
+same "$(header Retry-After)" 7 "... is told when to come again"
+print=$(openssl pkey -in two.key -pubout -outform der | sha256sum | cut -d ' ' -f 1)
+check "who approves its key" "$PLANTCA" approve "$UUID2" "$print"
+same "$(enrol two)" 200 "... and then it is served"
+certificates | openssl x509 >two.crt
+
+openssl req -in one.csr -outform der | base64 >one.b64
+same "$(est simplereenroll -H 'Content-Type: application/pkcs10' --data-binary @one.b64 --cert one.crt --key one.key)" 200 "simplereenroll"
+certificates | openssl x509 >one-next.crt
+expect 1 "... a new certificate" cmp -s one.crt one-next.crt
+same "$(est simplereenroll -H 'Content-Type: application/pkcs10' --data-binary @one.b64 --cert two.crt --key two.key)" 403 "... for nobody else"
+
+# What the worker can reach. The worker links what the signer needs, and has loaded nothing of it.
+worker=$(station_worker)
+signer=$(pgrep -P "$STATION_PID" | grep -vx "$worker")
+check "the signer has the module and the ledger" grep -q "$SOFTHSM_MODULE" "/proc/$signer/maps"
+same "$(find "/proc/$signer/fd" -lname "$WORK/state/*" | head -c 1)" / "... open"
+expect 1 "the worker has not loaded the module" grep -q softhsm "/proc/$worker/maps"
+same "$(find "/proc/$worker/fd" -printf '%l\n' | sed -E 's/:?\[[^]]*\]//' | sort -u | tr '\n' ' ')" " /dev/null $WORK/station.err anon_inode:inotify pipe socket " \
+    "... and has nothing open but sockets, pipes, and where it logs"
+expect 1 "... nor a signer's socket pair, folder or file" find "/proc/$worker/fd" -lname "$WORK/state*" -quit -false
+"$PC_BUILD/tests/cli/forced" "$worker" "$WORK/pin" "$WORK/state/ledger.db" "$SOFTHSM_MODULE" "$SOFTHSM2_CONF" /etc/hostname "$PLANTCA_CONFIG" >forced 2>&1
+forced=$?
+if [ "$forced" -eq 77 ]; then
+    skip "... and can open nothing" "this test knows x86-64 alone"
+else
+    same "$forced $(sort -u forced)" "0 EPERM" "... and can open nothing: PIN, ledger, module, or any file"
+fi
+same "$(est cacerts)" 200 "... it still serves"
+
+# slow CONDITION COMMAND…: a request of which the second half comes only after COMMAND; the answer's status.
+cat >slow.py <<'PY'
+import socket, ssl, subprocess, sys
+context = ssl.create_default_context(cafile="state/ca.crt")
+with context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))), server_hostname="localhost") as s:
+    s.sendall(b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n")
+    subprocess.run(sys.argv[2], shell=True, check=True)
+    s.sendall(b"Connection: close\r\n\r\n")
+    print(s.recv(4096).split(b" ")[1].decode())
+PY
+shown() { openssl s_client -connect "127.0.0.1:$STATION_PORT" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+before=$(shown)
+same "$(timeout 20 /usr/bin/python3 slow.py "$STATION_PORT" "kill -HUP $STATION_PID; until grep -q reloaded station.err; do sleep 0.1; done")" 200 \
+    "SIGHUP: a request that has begun is finished"
+expect 1 "... and others see a new certificate" test "$(shown)" = "$before"
+same "$(est cacerts)" 200 "... which they trust"
+kill -9 "$(station_worker)"
+check "the worker is killed: served again" wait_for 10 eval '[ "$(est cacerts)" = 200 ]'
+
+kill -STOP "$STATION_PID" # nobody starts another
+kill -9 "$signer"
+same "$(enrol one -u "$UUID1:$code")" 503 "the signer is killed: 503"
+same "$(header Retry-After)" 7 "... with the time to come again"
+kill -CONT "$STATION_PID"
+check "... and served again" wait_for 20 eval '[ "$(enrol two)" = 200 ]'
+same "$(certificates | openssl x509 | cmp - two.crt)" "" "... nothing is issued twice"
+same "$(timeout 30 /usr/bin/python3 slow.py "$STATION_PORT" "kill $STATION_PID; sleep 0.3")" 200 "SIGTERM: a request that has begun is finished"
+wait "$STATION_PID"
+same "$?" 0 "... exit status 0"
+same "$(ls -d plantca-* 2>/dev/null)" "" "... nothing is left behind"
+check "the audit log is whole" "$PLANTCA" audit verify
+
+# The PIN by descriptor is gone with the signer.
+cp "$PLANTCA_CONFIG" whole.conf
+sed -i '/^pin-file/d' "$PLANTCA_CONFIG"
+station_start --single --pin-fd 9 9<pin
+same "$(est cacerts)" 200 "the PIN by descriptor"
+expect 1 "... which the worker does not have" test -e "/proc/$(station_worker)/fd/9"
+kill -9 "$(pgrep -P "$STATION_PID" | grep -vx "$(station_worker)")"
+wait "$STATION_PID"
+same "$? $(pgrep -c -P "$STATION_PID")" "1 0" "... and without it no other signer: the station ends, with all of its processes"
+cp whole.conf "$PLANTCA_CONFIG"
+
+# Two services.
+"$PLANTCA" signer 2>signer.err &
+signer=$!
+PIDS+=("$signer")
+check "the signer by itself" wait_for 20 test -S signer.sock
+station_start
+same "$(enrol two)" 200 "and the network service"
+kill "$signer"
+wait "$signer"
+same "$?" 0 "the signer is stopped"
+same "$(enrol two) $(header Retry-After)" "503 7" "... 503"
+"$PLANTCA" signer 2>signer.err &
+signer=$!
+PIDS+=("$signer")
+check "... started again: served again" wait_for 20 eval '[ "$(enrol two)" = 200 ]'
+master=$STATION_PID
+worker=$(station_worker)
+kill -9 "$master"
+check "the master is killed: so ends the worker" wait_for 20 test ! -e "/proc/$worker"
+finish
