@@ -77,7 +77,7 @@ station_start
 same "$(wc -l <station.out)" 2 "says on two lines where it listens"
 check "serves" station_answers one.crt
 worker=$(station_worker)
-same "$(ps -o user= -p "$worker")" "$([ "$(id -u)" -eq 0 ] && echo nobody || id -un)" "the worker is the network's user"
+same "$(ps -o user= -p "$worker")" "$(if [ "$(id -u)" -eq 0 ]; then echo nobody; else id -un; fi)" "the worker is the network's user"
 same "$(awk '/^(Groups|CapPrm|CapEff|NoNewPrivs|Seccomp):/ { printf "%s %s ", $1, $2 }' "/proc/$worker/status" | tr '\n' ' ')" \
     "Groups:  CapPrm: 0000000000000000 CapEff: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 " "without groups and powers, in its sandbox"
 check "the metrics are there" curl -sf "http://$STATION_METRICS/metrics"

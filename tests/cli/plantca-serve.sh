@@ -28,12 +28,12 @@ expect 3 "a PIN that is refused" timeout 20 "$PLANTCA" serve --single --pin-file
 same "$(ls -d plantca-* 2>/dev/null)" "" "leaves nothing behind"
 expect 4 "no token" timeout 20 "$PLANTCA" serve --single -c "$(without_token)"
 
-# est METHOD [CURL-OPTION…]: the answer's status on stdout, its header in head, its body, decoded, in body.
+# est METHOD [CURL-OPTION…]: the answer's status on stdout, its header in header, its body, decoded, in body.
 est() {
     local path=$1
     shift
-    : >head
-    curl -4 -s -m 20 --cacert state/ca.crt -D head -o body.b64 -w '%{http_code}' "$@" "https://localhost:$STATION_PORT/.well-known/est/$path"
+    : >header
+    curl -4 -s -m 20 --cacert state/ca.crt -D header -o body.b64 -w '%{http_code}' "$@" "https://localhost:$STATION_PORT/.well-known/est/$path"
     base64 -d body.b64 >body 2>/dev/null
 }
 # enrol NAME [CURL-OPTION…]: simpleenroll with NAME.csr
@@ -44,7 +44,10 @@ enrol() {
     est simpleenroll -H 'Content-Type: application/pkcs10' --data-binary @"$name.b64" "$@"
 }
 certificates() { openssl pkcs7 -inform der -in body -print_certs; }
-header() { sed -nE "s/^$1: (.*)/\1/Ip" head | tr -d '\r'; }
+# field NAME: of that header
+field() { sed -nE "s/^$1: (.*)/\1/Ip" header | tr -d '\r'; }
+served() { [ "$(est cacerts)" = 200 ]; }
+issued() { [ "$(enrol two)" = 200 ]; }
 code() { "$PLANTCA" allow --plant "$1" --code --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["code"])'; }
 
 station_start --single
@@ -55,7 +58,7 @@ same "$(est csrattrs | tr 4 0)" 200 "csrattrs"
 
 new_csr "$UUID1" one.key one.csr
 same "$(enrol one)" 401 "simpleenroll, by nobody known"
-same "$(header WWW-Authenticate | cut -d ' ' -f 1)" Basic "... is asked who it is"
+same "$(field WWW-Authenticate | cut -d ' ' -f 1)" Basic "... is asked who it is"
 code=$(code "$UUID1")
 same "$(enrol one -u "$UUID1:0000000000000000")" 401 "with a wrong code"
 same "$(enrol one -u "$UUID1:$code")" 200 "with its code"
@@ -68,7 +71,7 @@ check "the code stands nowhere in the log" sh -c "! grep -F '$code' station.err"
 "$PLANTCA" allow -q --plant "$UUID2" --pending
 new_csr "$UUID2" two.key two.csr
 same "$(enrol two)" 202 "a plant that waits for an operator"
-same "$(header Retry-After)" 7 "... is told when to come again"
+same "$(field Retry-After)" 7 "... is told when to come again"
 print=$(openssl pkey -in two.key -pubout -outform der | sha256sum | cut -d ' ' -f 1)
 check "who approves its key" "$PLANTCA" approve "$UUID2" "$print"
 same "$(enrol two)" 200 "... and then it is served"
@@ -78,17 +81,16 @@ openssl req -in one.csr -outform der | base64 >one.b64
 same "$(est simplereenroll -H 'Content-Type: application/pkcs10' --data-binary @one.b64 --cert one.crt --key one.key)" 200 "simplereenroll"
 certificates | openssl x509 >one-next.crt
 expect 1 "... a new certificate" cmp -s one.crt one-next.crt
-same "$(est simplereenroll -H 'Content-Type: application/pkcs10' --data-binary @one.b64 --cert two.crt --key two.key)" 403 "... for nobody else"
+same "$(est simplereenroll -H 'Content-Type: application/pkcs10' --data-binary @one.b64 --cert two.crt --key two.key)" 400 "... for nobody else"
 
 # What the worker can reach. The worker links what the signer needs, and has loaded nothing of it.
 worker=$(station_worker)
 signer=$(pgrep -P "$STATION_PID" | grep -vx "$worker")
-check "the signer has the module and the ledger" grep -q "$SOFTHSM_MODULE" "/proc/$signer/maps"
+check "the signer has the module and the ledger" grep -q libsofthsm2 "/proc/$signer/maps"
 same "$(find "/proc/$signer/fd" -lname "$WORK/state/*" | head -c 1)" / "... open"
 expect 1 "the worker has not loaded the module" grep -q softhsm "/proc/$worker/maps"
-same "$(find "/proc/$worker/fd" -printf '%l\n' | sed -E 's/:?\[[^]]*\]//' | sort -u | tr '\n' ' ')" " /dev/null $WORK/station.err anon_inode:inotify pipe socket " \
+same "$(find "/proc/$worker/fd" -printf '%l\n' | sed -E 's/:?\[[^]]*\]//' | sort -u | tr '\n' ' ')" " /dev/null $WORK/station.err anon_inode pipe socket " \
     "... and has nothing open but sockets, pipes, and where it logs"
-expect 1 "... nor a signer's socket pair, folder or file" find "/proc/$worker/fd" -lname "$WORK/state*" -quit -false
 "$PC_BUILD/tests/cli/forced" "$worker" "$WORK/pin" "$WORK/state/ledger.db" "$SOFTHSM_MODULE" "$SOFTHSM2_CONF" /etc/hostname "$PLANTCA_CONFIG" >forced 2>&1
 forced=$?
 if [ "$forced" -eq 77 ]; then
@@ -115,16 +117,16 @@ same "$(timeout 20 /usr/bin/python3 slow.py "$STATION_PORT" "kill -HUP $STATION_
 expect 1 "... and others see a new certificate" test "$(shown)" = "$before"
 same "$(est cacerts)" 200 "... which they trust"
 kill -9 "$(station_worker)"
-check "the worker is killed: served again" wait_for 10 eval '[ "$(est cacerts)" = 200 ]'
+check "the worker is killed: served again" wait_for 10 served
 
 kill -STOP "$STATION_PID" # nobody starts another
 kill -9 "$signer"
 same "$(enrol one -u "$UUID1:$code")" 503 "the signer is killed: 503"
-same "$(header Retry-After)" 7 "... with the time to come again"
+same "$(field Retry-After)" 7 "... with the time to come again"
 kill -CONT "$STATION_PID"
-check "... and served again" wait_for 20 eval '[ "$(enrol two)" = 200 ]'
+check "... and served again" wait_for 20 issued
 same "$(certificates | openssl x509 | cmp - two.crt)" "" "... nothing is issued twice"
-same "$(timeout 30 /usr/bin/python3 slow.py "$STATION_PORT" "kill $STATION_PID; sleep 0.3")" 200 "SIGTERM: a request that has begun is finished"
+same "$(timeout 30 /usr/bin/python3 slow.py "$STATION_PORT" "sleep 0.3; kill $STATION_PID; until ! curl -sk https://127.0.0.1:$STATION_PORT/; do sleep 0.1; done")" 200 "SIGTERM: a request that has begun is finished"
 wait "$STATION_PID"
 same "$?" 0 "... exit status 0"
 same "$(ls -d plantca-* 2>/dev/null)" "" "... nothing is left behind"
@@ -135,7 +137,7 @@ cp "$PLANTCA_CONFIG" whole.conf
 sed -i '/^pin-file/d' "$PLANTCA_CONFIG"
 station_start --single --pin-fd 9 9<pin
 same "$(est cacerts)" 200 "the PIN by descriptor"
-expect 1 "... which the worker does not have" test -e "/proc/$(station_worker)/fd/9"
+same "$(find "/proc/$(station_worker)/fd" "/proc/$STATION_PID/fd" -lname "$WORK/pin")" "" "... which neither worker nor master has"
 kill -9 "$(pgrep -P "$STATION_PID" | grep -vx "$(station_worker)")"
 wait "$STATION_PID"
 same "$? $(pgrep -c -P "$STATION_PID")" "1 0" "... and without it no other signer: the station ends, with all of its processes"
@@ -151,11 +153,11 @@ same "$(enrol two)" 200 "and the network service"
 kill "$signer"
 wait "$signer"
 same "$?" 0 "the signer is stopped"
-same "$(enrol two) $(header Retry-After)" "503 7" "... 503"
+same "$(enrol two) $(field Retry-After)" "503 7" "... 503"
 "$PLANTCA" signer 2>signer.err &
 signer=$!
 PIDS+=("$signer")
-check "... started again: served again" wait_for 20 eval '[ "$(enrol two)" = 200 ]'
+check "... started again: served again" wait_for 20 issued
 master=$STATION_PID
 worker=$(station_worker)
 kill -9 "$master"

@@ -22,7 +22,7 @@
 
 struct master {
     struct cmd *cmd;
-    const struct serve_listeners *listeners;
+    struct serve_listeners *listeners;
     struct serve_station *station, *next; /* owned; `next` is what `fresh` was started with */
     struct serve_child worker, fresh, signer;
     struct serve_signer own; /* --single */
@@ -288,6 +288,7 @@ static void stop(struct master *m)
 {
     if (m->worker.pid != 0 || m->fresh.pid != 0)
         sd_notify(0, "STOPPING=1");
+    serve_listeners_close(m->listeners); /* nobody is to wait for an answer that will not come */
     retire(m, &m->worker, m->station);
     retire(m, &m->fresh, m->station);
     if (count_draining(m) > 0)
@@ -377,7 +378,7 @@ static int run(struct master *m)
     return m->code != 0 ? pc_fail(m->code, "%s", m->why) : 0;
 }
 
-int serve_master_run(struct cmd *cmd, const struct serve_listeners *listeners, struct serve_station *station)
+int serve_master_run(struct cmd *cmd, struct serve_listeners *listeners, struct serve_station *station)
 {
     struct master m = {.cmd = cmd,
                        .listeners = listeners,

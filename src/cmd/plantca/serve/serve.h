@@ -99,8 +99,9 @@ int serve_signer_start(struct serve_signer *signer, struct serve_child *child);
 bool serve_signer_can_restart(const struct serve_signer *signer);
 void serve_signer_remove(struct serve_signer *signer); /* folder and socket */
 
-/* master.c: starts, watches, reloads, until it is told to stop. `station` is taken over. */
-int serve_master_run(struct cmd *cmd, const struct serve_listeners *listeners, struct serve_station *station);
+/* master.c: starts, watches, reloads, until it is told to stop, when it closes the listeners. `station` is
+ * taken over. */
+int serve_master_run(struct cmd *cmd, struct serve_listeners *listeners, struct serve_station *station);
 
 /* What both children say: one line an event. `role` is a literal ("worker"). */
 void serve_log_as(struct cmd *cmd, const char *role);

@@ -112,6 +112,15 @@ static int sign(struct serve_signer *signer, struct cmd *cmd, int ready)
     return signer_run(ca, &options);
 }
 
+static int pin_fd(const struct cmd *cmd)
+{
+    long fd = -1;
+
+    if (cmd_given(cmd, "pin-fd") && cmd_number(cmd, "pin-fd", 0, INT_MAX, &fd) != 0)
+        fd = -1; /* said where it is read */
+    return (int)fd;
+}
+
 static int signer_life(void *context, int ready)
 {
     struct serve_signer *signer = context;
@@ -119,11 +128,8 @@ static int signer_life(void *context, int ready)
     struct sigaction action = {.sa_handler = stop};
 
     cmd.config = signer->station->config;
-    long pin_fd = -1;
     serve_log_as(&cmd, "signer");
-    if (cmd_given(&cmd, "pin-fd") && cmd_number(&cmd, "pin-fd", 0, INT_MAX, &pin_fd) != 0)
-        pin_fd = -1; /* said where it is used */
-    serve_keep((const int[]){signer->listener, ready, (int)pin_fd}, 3);
+    serve_keep((const int[]){signer->listener, ready, pin_fd(&cmd)}, 3);
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     int rc = serve_die_with_master(signer->master);
@@ -142,6 +148,8 @@ int serve_signer_start(struct serve_signer *signer, struct serve_child *child)
         rc = serve_child_start(child, signer_life, signer);
     pc_close_ref(&signer->listener);
     signer->listener = -1;
+    if (rc == 0 && pin_fd(signer->cmd) > STDERR_FILENO)
+        close(pin_fd(signer->cmd)); /* the child has it */
     return rc;
 }
 
