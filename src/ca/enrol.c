@@ -108,16 +108,28 @@ int enrol_record(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
     return issuance_record(ca, issuance);
 }
 
-/* Judged again, while nobody else can write. */
-static int record_alone(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
+/* Judged again, while nobody else can write about this subject or key. */
+static int record_once(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    int r = ca_begin(ca, &open);
+    int r = ca_begin_shared(ca, &open);
     if (r == 0)
         r = enrol_record(ca, e, ret);
     if (r < 0 || ret->act == IDENTITY_GIVE)
         return r;
     return ca_commit(ca, &open);
+}
+
+/* The plan that lost may be that of a row which somebody else has finished by now: it is made anew. */
+static int record_alone(struct ca *ca, struct enrolment *e, struct enrol_decision *ret)
+{
+    int r = record_once(ca, e, ret);
+    for (int i = 0; i < CA_CONFLICTS && ledger_conflict(r); i++) {
+        r = issuance_plan(ca, &e->issuance, e->days);
+        if (r == 0)
+            r = record_once(ca, e, ret);
+    }
+    return r;
 }
 
 static int issue(struct ca *ca, struct enrolment *e, struct enrol_decision *decision)

@@ -305,13 +305,21 @@ int issuance_let_go(struct ca *ca, const struct issuance *issuance)
     return ca->ledger->ops->own(ca->ledger, issuance->row, 0);
 }
 
-static int finish_alone(struct ca *ca, const struct issuance *issuance)
+static int finish_once(struct ca *ca, const struct issuance *issuance)
 {
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
-    int r = ca_begin(ca, &open);
+    int r = ca_begin_shared(ca, &open);
     if (r == 0)
         r = issuance_finish(ca, issuance);
     return r < 0 ? r : ca_commit(ca, &open);
+}
+
+static int finish_alone(struct ca *ca, const struct issuance *issuance)
+{
+    int r = finish_once(ca, issuance);
+    for (int i = 0; i < CA_CONFLICTS && ledger_conflict(r); i++)
+        r = finish_once(ca, issuance);
+    return r;
 }
 
 static void let_go_alone(struct ca *ca, const struct issuance *issuance)
