@@ -9,6 +9,7 @@
 
 #define WAIT_FIRST 1000 /* ms */
 #define WAIT_LAST 60000
+#define PATIENCE 3000 /* ms that another writer is waited for: whoever asks waits, too */
 
 static void wake(void *context)
 {
@@ -39,6 +40,7 @@ int station_start(struct station *s)
         .clear = ask_clear,
     };
     s->draining = false;
+    s->ca->ledger->ops->patience(s->ca->ledger, PATIENCE);
     return pipeline_start(s->ca, &hooks, &s->pipeline);
 }
 
@@ -47,11 +49,21 @@ bool station_signs(const struct station *s)
     return s->pipeline && !s->draining;
 }
 
+/* Whether it takes anything: one that is locked can be opened all the same. */
+static int try_ledger(struct ca *ca)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    ca->ledger->ops->patience(ca->ledger, PATIENCE);
+    return ca_begin_shared(ca, &open);
+}
+
 /* Both anew, whichever it was: a ledger that failed may have left rows in work, and a token that was away has
  * lost its session. One login. */
 static int reopen(struct ca *ca)
 {
     int r = ca_ledger_reopen(ca);
+    if (r == 0)
+        r = try_ledger(ca);
     if (r == 0)
         r = ca_token_reopen(ca);
     return r == 0 ? ca_signing_run(ca) : r;

@@ -54,6 +54,13 @@ static bool is_stopped(const struct station *s)
     return s->options->stop && *s->options->stop;
 }
 
+static void flush(struct station *s)
+{
+    int64_t until = pipeline_clock() + FLUSH;
+    while (!connections_flushed(s->connections) && pipeline_clock() < until)
+        (void)connections_serve(s->connections, BREATH, true);
+}
+
 /* What was begun is finished, and told to who asked. */
 static int finish(struct station *s)
 {
@@ -70,9 +77,7 @@ static int finish(struct station *s)
     r = pipeline_end(s->pipeline, NULL);
     s->pipeline = NULL;
     station_answer_waiting(s);
-    int64_t until = pipeline_clock() + FLUSH;
-    while (!connections_flushed(s->connections) && pipeline_clock() < until)
-        (void)connections_serve(s->connections, BREATH, true);
+    flush(s);
     return pc_process_abandoned() ? r : 0;
 }
 
@@ -83,8 +88,12 @@ static int serve(struct station *s)
         anybody = connections_serve(s->connections, BREATH, false);
         station_answer_ended(s);
         int r = station_look_after(s);
-        if (r < 0)
-            return r;
+        if (r < 0) {
+            struct ca_failure failure;
+            ca_failure_keep(r, &failure);
+            flush(s);
+            return ca_failure_again(&failure);
+        }
     }
     return finish(s);
 }

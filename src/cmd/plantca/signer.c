@@ -15,6 +15,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "src/base/error.h"
+#include "src/base/log.h"
 #include "src/cmd/output.h"
 
 #define SOCKET_MODE 0660
@@ -29,10 +30,9 @@ static void want_stop(int number)
 
 static void ready(void *context)
 {
-    struct cmd *cmd = context;
-
-    (void)sd_notify(0, "READY=1\nSTATUS=signing");
-    cmd_tell(cmd, PC_LOG_NOTICE, "", "ready");
+    (void)context;
+    (void)sd_notify(0, "READY=1");
+    pc_log(PC_LOG_NOTICE, "ready");
 }
 
 /* Which user the network service runs as: nobody else may ask. Its group may reach the socket. */
@@ -169,7 +169,6 @@ static int serve(struct cmd *cmd, struct ca *ca, struct signer_options *options)
     options->peer_count = found ? 1 : 0;
     options->stop = &stop_wanted;
     options->ready = ready;
-    options->context = cmd;
     heed_signals();
     rc = signer_run(ca, options);
     (void)sd_notify(0, "STOPPING=1");
