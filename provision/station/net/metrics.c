@@ -83,7 +83,7 @@ static void write_own(struct evbuffer *out, const struct net_service *service)
         evbuffer_add_printf(out, "plantca_replies_total{class=\"%zuxx\"} %llu\n", i,
                             (unsigned long long)counters->replies[i]);
     head(out, "connections", "gauge", "Connections open, by state.");
-    for (size_t i = 0; i < NET_STATES; i++)
+    for (enum net_state i = 0; i < NET_STATES; i++)
         evbuffer_add_printf(out, "plantca_connections{state=\"%s\"} %zu\n", state_names[i],
                             net_connections_in(service->connections, i));
     one(out, "connections_accepted_total", "counter", "Connections accepted.", (long long)counters->accepted);

@@ -72,7 +72,8 @@ void net_drain(struct net_service *service, int result)
         return;
     service->draining = true;
     service->result = result;
-    service->drained_by = net_clock() + UINT64_C(1000) * service->settings->limits.request;
+    const struct net_limits *limits = &service->settings->limits;
+    service->drained_by = net_clock() + UINT64_C(1000) * (limits->request + limits->answer);
     net_connections_drain(service->connections);
     event_add(service->drained, &often);
 }

@@ -35,7 +35,8 @@ struct net_settings {
     struct net_limits limits;
 };
 
-/* Serves until net_stop, then finishes what was begun (at most `limits.request` seconds more) and returns 0.
+/* Serves until net_stop, then finishes what was begun (at most `limits.request` and `limits.answer`
+ * seconds more) and returns 0.
  * The sandbox is entered inside, once everything is open, and before the first byte of a client is read:
  * `enter` (may be NULL) does that. Libraries do not log: what happens is told by pc_log. PC_EUNREACH when no
  * signer answers at the start within 30 s and no certificate is given. */

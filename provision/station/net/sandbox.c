@@ -76,14 +76,14 @@ static int rules_of_memory(scmp_filter_ctx filter, uintptr_t above)
         {SCMP_SYS(mmap),
          SCMP_ACT_ALLOW,
          2,
-         {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), SCMP_A3(SCMP_CMP_EQ, flags)}},
-        {SCMP_SYS(mmap), EPERM_, 1, {SCMP_A3(SCMP_CMP_NE, flags)}},
+         {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), SCMP_A3(SCMP_CMP_EQ, flags, 0)}},
+        {SCMP_SYS(mmap), EPERM_, 1, {SCMP_A3(SCMP_CMP_NE, flags, 0)}},
         {SCMP_SYS(mremap),
          SCMP_ACT_ALLOW,
          2,
-         {SCMP_A0(SCMP_CMP_GE, above), SCMP_A3(SCMP_CMP_EQ, MREMAP_MAYMOVE)}},
-        {SCMP_SYS(munmap), SCMP_ACT_ALLOW, 1, {SCMP_A0(SCMP_CMP_GE, above)}},
-        {SCMP_SYS(munmap), EPERM_, 1, {SCMP_A0(SCMP_CMP_LT, above)}},
+         {SCMP_A0(SCMP_CMP_GE, above, 0), SCMP_A3(SCMP_CMP_EQ, MREMAP_MAYMOVE, 0)}},
+        {SCMP_SYS(munmap), SCMP_ACT_ALLOW, 1, {SCMP_A0(SCMP_CMP_GE, above, 0)}},
+        {SCMP_SYS(munmap), EPERM_, 1, {SCMP_A0(SCMP_CMP_LT, above, 0)}},
     };
     int r = 0;
     for (size_t i = 0; r == 0 && !SANITIZED && i < sizeof rules / sizeof *rules; i++)
@@ -95,11 +95,12 @@ static int rules_of_memory(scmp_filter_ctx filter, uintptr_t above)
 static int rules_of_sockets(scmp_filter_ctx filter, const void *page, socklen_t len)
 {
     const uint64_t type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    const struct scmp_arg_cmp none[] = {SCMP_A0(SCMP_CMP_GE, 0)};
-    const struct scmp_arg_cmp local[] = {SCMP_A0(SCMP_CMP_EQ, AF_UNIX), SCMP_A1(SCMP_CMP_EQ, type)};
-    const struct scmp_arg_cmp foreign[] = {SCMP_A0(SCMP_CMP_NE, AF_UNIX)};
-    const struct scmp_arg_cmp sealed[] = {SCMP_A1(SCMP_CMP_EQ, (uintptr_t)page), SCMP_A2(SCMP_CMP_EQ, len)};
-    const struct scmp_arg_cmp other[] = {SCMP_A1(SCMP_CMP_NE, (uintptr_t)page)};
+    const struct scmp_arg_cmp none[] = {SCMP_A0(SCMP_CMP_GE, 0, 0)};
+    const struct scmp_arg_cmp local[] = {SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0), SCMP_A1(SCMP_CMP_EQ, type, 0)};
+    const struct scmp_arg_cmp foreign[] = {SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0)};
+    const struct scmp_arg_cmp sealed[] = {SCMP_A1(SCMP_CMP_EQ, (uintptr_t)page, 0),
+                                          SCMP_A2(SCMP_CMP_EQ, len, 0)};
+    const struct scmp_arg_cmp other[] = {SCMP_A1(SCMP_CMP_NE, (uintptr_t)page, 0)};
     int r = page ? rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, local) : 0;
     if (r == 0)
         r = rule(filter, EPERM_, SCMP_SYS(socket), page ? 1 : 0, page ? foreign : none);
@@ -113,13 +114,13 @@ static int rules_of_sockets(scmp_filter_ctx filter, const void *page, socklen_t 
 static int rules_of_descriptors(scmp_filter_ctx filter)
 {
     static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD};
-    const struct scmp_arg_cmp readable[] = {SCMP_A1(SCMP_CMP_EQ, FIONREAD)};
-    const struct scmp_arg_cmp otherwise[] = {SCMP_A1(SCMP_CMP_NE, FIONREAD)};
+    const struct scmp_arg_cmp readable[] = {SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0)};
+    const struct scmp_arg_cmp otherwise[] = {SCMP_A1(SCMP_CMP_NE, FIONREAD, 0)};
     int r = rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, readable);
     if (r == 0 && !SANITIZED)
         r = rule(filter, EPERM_, SCMP_SYS(ioctl), 1, otherwise);
     for (size_t i = 0; r == 0 && i < sizeof commands / sizeof *commands; i++) {
-        const struct scmp_arg_cmp is[] = {SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i])};
+        const struct scmp_arg_cmp is[] = {SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0)};
         r = rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, is);
     }
     return r;

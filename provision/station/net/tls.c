@@ -79,8 +79,9 @@ static void set_options(SSL_CTX *context)
 static bool has_certificate(SSL_CTX *context, const STACK_OF(X509) * chain, EVP_PKEY *key)
 {
     static const unsigned char id[] = "plantca";
+    char groups[] = GROUPS;
     if (!SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) ||
-        !SSL_CTX_set_cipher_list(context, CIPHERS) || !SSL_CTX_set1_groups_list(context, GROUPS) ||
+        !SSL_CTX_set_cipher_list(context, CIPHERS) || !SSL_CTX_set1_groups_list(context, groups) ||
         !SSL_CTX_set_num_tickets(context, 0) || !SSL_CTX_set_max_early_data(context, 0) ||
         !SSL_CTX_set_session_id_context(context, id, sizeof id - 1) ||
         !SSL_CTX_use_certificate(context, sk_X509_value(chain, 0)) || !SSL_CTX_use_PrivateKey(context, key) ||

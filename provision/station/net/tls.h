@@ -19,7 +19,8 @@ int net_tls_set_trust(struct net_tls *tls, const STACK_OF(X509) * anchors);
 /* PC_EFAIL before the first certificate. Owned by the caller. */
 int net_tls_session(struct net_tls *tls, SSL **ret);
 
-/* A fresh P-256 key, and the request (DER) by which a certificate is asked for it: no name, no wish. */
+/* A fresh P-256 key, and the request (DER) by which a certificate is asked for it: the name that all stations
+ * have, and no wish. */
 int net_tls_key(EVP_PKEY **ret_key, struct pc_bytes *ret_csr);
 
 #endif
