@@ -4,12 +4,9 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "src/base/error.h"
-#include "src/base/log.h"
 #include "src/pki/bundle.h"
 #include "src/pki/request.h"
 
@@ -17,7 +14,6 @@
 /* base64 and its line ends, and room for what a client adds */
 #define BODY_BYTES (2 * PKI_REQUEST_MAX)
 #define SECONDS_MAX 86400
-#define OWN_FILES 64 /* descriptors beside those of connections */
 
 /* A time-out in whole seconds, at least one. */
 static unsigned seconds(const struct pc_config *config, const char *key)
@@ -52,31 +48,6 @@ static void read_limits(const struct pc_config *config, struct net_limits *ret)
     };
 }
 
-/* A descriptor a connection: the soft limit is ours to raise, the hard one is not. */
-static int fit_descriptors(struct net_limits *limits)
-{
-    struct rlimit limit;
-    rlim_t want = (rlim_t)limits->connections + OWN_FILES;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return pc_fail_errno(PC_EFAIL, "RLIMIT_NOFILE");
-    if (limit.rlim_max != RLIM_INFINITY && want > limit.rlim_max) {
-        if (limit.rlim_max <= OWN_FILES)
-            return pc_fail(PC_EUSAGE, "at most %llu descriptors are allowed (LimitNOFILE, ulimit -Hn)",
-                           (unsigned long long)limit.rlim_max);
-        limits->connections = (unsigned)(limit.rlim_max - OWN_FILES);
-        pc_log(PC_LOG_WARNING,
-               "[station] connections: only %u, as the limit of descriptors (LimitNOFILE, ulimit -Hn) is "
-               "%llu",
-               limits->connections, (unsigned long long)limit.rlim_max);
-        want = limit.rlim_max;
-    }
-    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= want)
-        return 0;
-    limit.rlim_cur = want;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? 0 : pc_fail_errno(PC_EFAIL, "RLIMIT_NOFILE");
-}
-
 static int read_net(struct serve_station *station)
 {
     const struct pc_config *config = station->config;
@@ -91,7 +62,7 @@ static int read_net(struct serve_station *station)
     net->retry_after = seconds(config, "retry-after");
     net->certificate = station->chain;
     net->key = station->key;
-    return fit_descriptors(&net->limits);
+    return 0;
 }
 
 /* Only root can become somebody else; anyone else serves as who they are. */
