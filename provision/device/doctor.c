@@ -253,6 +253,7 @@ static const struct {
 } steps[] = {
     {"tpm", look_tpm},
     {"lockout", NULL},
+    {"station", doctor_station},
     {"key", look_key},
     {"files", doctor_files},
     {"clock", doctor_clock},
@@ -281,6 +282,8 @@ int dev_doctor(struct dev *dev, const struct dev_doctor_order *order, struct dev
     if (dev->settings.tpm.timeout_ms == 0)
         dev->settings.tpm.timeout_ms = TPM_TIMEOUT_MS;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (steps[i].look == doctor_station && !order->station)
+            continue;
         doctor.step = steps[i].name;
         if (doctor.ended)
             doctor_find(&doctor, DEV_SKIPPED, "not looked at");

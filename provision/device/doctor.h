@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "provision/device/device.h"
+#include "provision/device/enrol.h"
 
 enum dev_verdict {
     DEV_FINE,
@@ -15,8 +15,8 @@ enum dev_verdict {
 };
 
 struct dev_finding {
-    const char *step; /* "tpm", "lockout", "key", "files", "clock", "chain", "provider", "broker", "tls",
-                         "broker-certificate", "certificate", "connack", "puback"; a literal */
+    const char *step; /* "tpm", "lockout", "station", "key", "files", "clock", "chain", "provider", "broker",
+                         "tls", "broker-certificate", "certificate", "connack", "puback"; a literal */
     enum dev_verdict verdict;
     int code;         /* PC_E… of a fault, else 0 */
     const char *name; /* stable name of a fault, "" otherwise; a literal */
@@ -32,9 +32,10 @@ struct dev_diagnosis {
 };
 
 struct dev_doctor_order {
-    const struct dev_broker *broker; /* NULL: up to the provider only */
-    const char *openssl_conf;        /* the file that the MQTT client is given; NULL: none known */
-    bool publish;                    /* one message to cpi/UUID/status, QoS 1, and its PUBACK */
+    const struct dev_broker *broker;       /* NULL: up to the provider only */
+    const char *openssl_conf;              /* the file that the MQTT client is given; NULL: none known */
+    const struct dev_enrol_order *station; /* NULL: none is configured, and the step is left out */
+    bool publish;                          /* one message to cpi/UUID/status, QoS 1, and its PUBACK */
 };
 /* 0 whenever a diagnosis could be made, sound or not. */
 int dev_doctor(struct dev *dev, const struct dev_doctor_order *order, struct dev_diagnosis *ret);

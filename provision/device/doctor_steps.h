@@ -40,6 +40,8 @@ void doctor_clock(struct doctor *doctor);
 void doctor_chain(struct doctor *doctor);
 void doctor_provider(struct doctor *doctor);
 
+void doctor_station(struct doctor *doctor); /* where one is configured */
+
 /* doctor_broker.c: the first makes the visit, the others read its report. */
 void doctor_broker(struct doctor *doctor);
 void doctor_tls(struct doctor *doctor);

@@ -183,8 +183,11 @@ static void describe_keys(struct dev *dev, bool offline, const struct dev_instal
 int dev_status(struct dev *dev, bool offline, struct dev_status *ret)
 {
     const char *dir = dev->settings.dir;
-    struct dev_status status = {
-        .state = DEV_NONE, .key_name = "", .legacy = dev_legacy_key(dir), .station = dev->settings.station, .read = true};
+    struct dev_status status = {.state = DEV_NONE,
+                                .key_name = "",
+                                .legacy = dev_legacy_key(dir),
+                                .station = dev->settings.station,
+                                .read = true};
     dev_autoinstalled installed = {0};
     dev_autopending pending = {0};
     bool waiting = false;

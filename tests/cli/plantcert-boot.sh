@@ -16,10 +16,11 @@ sed "s|^ExecStart=.*|ExecStart=/bin/true|; /^    -i UUID/d" "$PC_SOURCE/packagin
 check "the units are sound" systemd-analyze verify --man=no "$WORK"/units/plantcert-*
 same "$(cat "$WORK/err")" "" "and systemd has nothing to say of them"
 check "the example of a client's unit is sound" systemd-analyze verify --man=no "$WORK/units/plc-mqtt.service" "$WORK/units/plantcert-check.service"
-same "$(cd units && echo *)" "plantcert-check.service plantcert-reload.path plantcert-reload.service plantcert-renew.service plantcert-renew.timer plc-mqtt.service" "they are all there"
+same "$(cd units && echo *)" "plantcert-check.service plantcert-enroll.service plantcert-enroll.timer plantcert-reload.path plantcert-reload.service plantcert-renew.service plantcert-renew.timer plc-mqtt.service" "they are all there"
 for unit in check renew; do
     check "plantcert-$unit.service: an exposure of 2.0 at most" systemd-analyze security --offline=true --threshold=20 --no-pager "$WORK/units/plantcert-$unit.service"
 done
+check "plantcert-enroll.service, which has a network: of 2.2" systemd-analyze security --offline=true --threshold=22 --no-pager "$WORK/units/plantcert-enroll.service"
 sed '/^CapabilityBoundingSet=/d; /^SystemCallFilter=/d; /^PrivateUsers=/d; /^PrivateNetwork=/d' units/plantcert-check.service >units/bare.service
 expect 1 "with less of a sandbox it would be more" systemd-analyze security --offline=true --threshold=20 --no-pager "$WORK/units/bare.service"
 same "$(grep -c '^Requires=' units/*.service | grep -vc ':0$')" 0 "nothing requires anything: the boot goes on"
@@ -66,6 +67,11 @@ said "$UUID1" "tells the plant"
 check "stop does nothing" ./boot stop
 expect 2 "another word" ./boot enable
 
+sed "\$a [station]\nurl = https://127.0.0.1:$(free_port)\ntimeout = 1s" "$PLANTCERT_CONFIG" >station.conf
+: >syslog
+in_time 5 "an expired certificate, where there is a station" env PLANTCERT_CONFIG="$WORK/station.conf" PC_CLOCK_DAYS=21 \
+    LD_PRELOAD="${PC_PRELOAD:-} $PC_BUILD/tests/cli/clock.so" ./boot start
+check "the station is asked behind it" wait_for 20 grep -q 'plantcert enroll at https://127.0.0.1:.* ended with 4' syslog
 in_time 0 "a clock at 1970" days_later -20500 ./boot start
 in_time 0 "a clock past 2106" days_later 31000 ./boot start
 in_time 5 "an expired certificate" days_later 21 ./boot start

@@ -93,6 +93,21 @@ behave successor 28
 check "expired: tried all the same" days_later 25 "$PLANTCERT" enroll --json --timeout 5s
 json "renewed" 'd["way"] == "renew" and d["enrolled"]'
 
+# --- the doctor ---
+doctor() { "$PLANTCERT" doctor --json "$@"; }
+station_is() { json "$2" '[f["verdict"] for f in d["findings"] if f["step"] == "station"] == ["'"$1"'"]'; }
+behave ok
+expect 2 "doctor, where OpenSSL knows no provider of ours" doctor
+station_is ok "finds the station well"
+cp FOREIGN.crt est/cacerts.pem
+expect 2 "doctor, at a station of another CA" doctor
+station_is warn "which is a warning"
+cp CA.crt est/cacerts.pem
+sed "s|^trust = .*|trust = $WORK/FOREIGN.crt|" plantcert.conf >foreign.conf
+expect 2 "doctor, where another CA stands behind the station" doctor -c foreign.conf
+station_is warn "which is a warning, too"
+json "with what to compare" 'any("[station] trust" in f["advice"] for f in d["findings"])'
+
 # --- a new key, and a key that is lost ---
 behave ok
 check "rekey" "$PLANTCERT" rekey --json

@@ -64,16 +64,21 @@ int plantcert_run_doctor(struct cmd *cmd)
     struct dev_broker broker;
     struct dev_diagnosis diagnosis;
     const struct dev_finding *cause = NULL;
+    PC_CLEANUP(plantcert_station_clear) struct plantcert_station files = {0};
+    struct dev_enrol_order station;
     plantcert_auto at = {0};
     int rc = plantcert_broker(cmd, host, &broker);
 
     if (rc == 0 && cmd_given(cmd, "publish") && broker.host == NULL)
         rc = pc_fail(PC_EUSAGE, "--publish needs a broker: --mqtt or [mqtt] broker");
     if (rc == 0)
+        rc = plantcert_station(cmd, DEV_ENROL_NEEDED, &files, &station);
+    if (rc == 0)
         rc = plantcert_open(cmd, &at);
     if (rc != 0)
         return rc;
     const struct dev_doctor_order order = {
+        .station = station.url != NULL ? &station : NULL,
         .broker = broker.host != NULL ? &broker : NULL,
         .openssl_conf = openssl_conf(cmd),
         .publish = cmd_given(cmd, "publish"),

@@ -8,17 +8,11 @@
 #include "src/base/secret.h"
 #include "src/cmd/output.h"
 
-/* What an order borrows from. */
-struct inputs {
-    struct pc_bytes trust, ca;
-    struct pc_secret *code;
-};
-
-static void inputs_clear(struct inputs *inputs)
+void plantcert_station_clear(struct plantcert_station *station)
 {
-    pc_bytes_clear(&inputs->trust);
-    pc_bytes_clear(&inputs->ca);
-    pc_secret_free(inputs->code);
+    pc_bytes_clear(&station->trust);
+    pc_bytes_clear(&station->ca);
+    pc_secret_free(station->code);
 }
 
 static int read_anchors(const char *path, struct pc_bytes *bytes, const struct pc_bytes **ret)
@@ -57,7 +51,7 @@ static unsigned whole_time(const struct cmd *cmd)
     return seconds < 1 ? 1 : seconds > INT_MAX ? INT_MAX : (unsigned)seconds;
 }
 
-static int read_order(struct cmd *cmd, enum dev_enrol_way way, struct inputs *inputs,
+int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_station *station,
                       struct dev_enrol_order *ret)
 {
     struct dev_enrol_order order = {
@@ -65,16 +59,16 @@ static int read_order(struct cmd *cmd, enum dev_enrol_way way, struct inputs *in
         .url = pc_config_get(cmd->config, "station", "url"),
         .label = pc_config_get(cmd->config, "station", "label"),
         .timeout = whole_time(cmd),
-        .wait = cmd_given(cmd, "wait"),
+        .wait = plantcert_takes(cmd, "wait") && cmd_given(cmd, "wait"),
     };
-    int rc = read_anchors(pc_config_get(cmd->config, "station", "trust"), &inputs->trust, &order.trust);
+    int rc = read_anchors(pc_config_get(cmd->config, "station", "trust"), &station->trust, &order.trust);
 
     if (rc == 0 && plantcert_takes(cmd, "ca"))
-        rc = read_anchors(cmd_value(cmd, "ca"), &inputs->ca, &order.ca);
+        rc = read_anchors(cmd_value(cmd, "ca"), &station->ca, &order.ca);
     if (rc == 0 && plantcert_takes(cmd, "code-fd"))
-        rc = read_code(cmd, &inputs->code);
+        rc = read_code(cmd, &station->code);
     if (rc == 0)
-        order.code = inputs->code;
+        order.code = station->code;
     if (rc == 0)
         *ret = order;
     return rc;
@@ -120,10 +114,10 @@ static void say_pending(struct cmd *cmd, const struct dev_enrol_report *report)
 int plantcert_enrol(struct cmd *cmd, enum dev_enrol_way way, const char *folder)
 {
     PC_CLEANUP(dev_enrol_report_clear) struct dev_enrol_report report = {0};
-    PC_CLEANUP(inputs_clear) struct inputs inputs = {0};
+    PC_CLEANUP(plantcert_station_clear) struct plantcert_station station = {0};
     struct dev_enrol_order order;
     plantcert_auto at = {0};
-    int rc = read_order(cmd, way, &inputs, &order);
+    int rc = plantcert_station(cmd, way, &station, &order);
 
     if (rc == 0 && folder == NULL && order.url == NULL)
         rc = pc_fail(PC_EUSAGE, "which station? give --url, or set [station] url");

@@ -45,7 +45,16 @@ bool plantcert_takes(const struct cmd *cmd, const char *option); /* whether the 
  * `ret->host` is NULL when neither is given. The host's text is kept in `room`. PC_EUSAGE. */
 int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], struct dev_broker *ret);
 
-/* enrol.c: an enrolment with the settings and options of this command, which may be several; over the
+/* enrol.c: what an order to the station borrows from; empty before. */
+struct plantcert_station {
+    struct pc_bytes trust, ca;
+    struct pc_secret *code;
+};
+void plantcert_station_clear(struct plantcert_station *station);
+/* By the settings, and by those of the options that this command takes. `ret->url` may be NULL. */
+int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_station *station,
+                      struct dev_enrol_order *ret);
+/* An enrolment with the settings and options of this command, which may be several; over the
  * network, or, unless `folder` is NULL, by the files in it. */
 int plantcert_enrol(struct cmd *cmd, enum dev_enrol_way way, const char *folder);
 
