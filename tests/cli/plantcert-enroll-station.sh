@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# plantcert enroll against the real station: a PLC's life from its first code to a new key, with the request bound to the TLS session.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "$PC_SOURCE/tests/cli/setup.sh"
+# shellcheck source=tests/lib/station.sh
+. "$PC_SOURCE/tests/lib/station.sh"
+cd "$WORK" || exit 1
+export TMPDIR=$WORK
+ca_prepare
+cat >>"$PLANTCA_CONFIG" <<CONF
+[station]
+listen = 127.0.0.1:0
+socket = $WORK/signer.sock
+retry-after = 1s
+binding = yes
+early-renewal = yes
+rekey-interval = 0
+CONF
+[ "$(id -u)" -ne 0 ] || echo 'network-user = nobody' >>"$PLANTCA_CONFIG"
+"$PLANTCA" init -q || fail "a CA"
+plc_start
+station_start --single
+printf '[station]\nurl = https://localhost:%s\ntrust = %s\ntimeout = 2s\n' "$STATION_PORT" "$WORK/state/ca.crt" >>"$PLANTCERT_CONFIG"
+enroll() { "$PLANTCERT" enroll --json "$@"; }
+refused() { json "is refused by name" "d[\"error\"][\"name\"] == \"$1\""; }
+key() { "$PLANTCERT" status --json --offline | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["current"]["key_sha256"])'; }
+is() { json "$1" "$2"; }
+
+expect 5 "a plant that nobody knows" enroll
+refused station-code
+"$PLANTCA" allow --plant "$UUID1" --code --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["code"])' >code
+chmod 600 code
+tr 0-9A-Za-z 1-9A-Za-z0 <code >wrong
+chmod 600 wrong
+expect 5 "with a wrong code" enroll --code-file wrong
+refused station-code
+check "with its code" enroll --code-file code
+is "is enrolled" 'd["way"] == "first" and d["enrolled"] and d["plant"] == "'"$UUID1"'"'
+check "the set is good" "$PLANTCERT" check
+serial=$(serial_of voke/device.crt)
+key=$(key)
+check "and nothing else is needed" enroll
+is "without the network" 'd["way"] == "needed"'
+check "renew" "$PLANTCERT" renew --json
+is "gives a successor" 'd["way"] == "renew" and d["enrolled"] and d["serial"] != "'"$serial"'"'
+same "$(key)" "$key" "for the same key"
+check "rekey" "$PLANTCERT" rekey --json
+is "gives a certificate" 'd["way"] == "rekey" and d["enrolled"]'
+same "$(key | grep -c "$key")" 0 "for a new key"
+check "the set is good" "$PLANTCERT" check
+expect 2 "doctor, without an OpenSSL configuration" "$PLANTCERT" doctor
+said "has this PLC's CA" "is content with the station"
+
+# --- admitted by an operator, who is told the key by the PLC ---
+serial=$(serial_of voke/device.crt)
+"$PLANTCA" allow --plant "$UUID1" --pending --replace "$serial" -q || fail "allow --pending"
+expect 6 "anew, by approval" enroll --anew
+is "is told whose key waits" 'd["error"]["name"] == "station-pending" and d["retry_after"] >= 1 and len(d["key_sha256"]) == 64'
+waiting=$(/usr/bin/python3 -c 'import json; print(json.load(open("out"))["key_sha256"])')
+check "which the operator approves" "$PLANTCA" approve "$UUID1" "$waiting"
+check "then" enroll --anew
+is "the same key is certified" 'd["way"] == "anew" and d["enrolled"] and d["key_sha256"] == "'"$waiting"'"'
+"$PLANTCA" revoke --plant "$UUID1" -q || fail "revoke"
+expect 5 "a revoked certificate" "$PLANTCERT" renew --json
+refused station-refused
+is "says how it goes on" '"--anew" in d["error"]["message"]'
+check "nothing is left loaded" swtpm_is_clean
+finish
