@@ -42,9 +42,10 @@ int ca_certificate_pem(struct ca *ca, const char *serial, struct pc_bytes *ret);
 
 struct ca_health {
     struct ca_summary ca;
-    size_t current, valid, expiring, superseded, held, revoked, foreign,
+    size_t current, valid, expiring, superseded, held, revoked, foreign, admissions,
+        waiting,    /* open admissions, and keys that wait to be approved */
         unfinished; /* certificates of the fleet, none of our own; expiring: inside the renewal window;
-                       unfinished: reserved or signing */
+              unfinished: reserved or signing */
     uint64_t crl_number;
     int64_t crl_this_update, crl_next_update;
     size_t crl_entries;

@@ -135,6 +135,8 @@ static int read_record(struct ca *ca, struct ca_health *health)
     health->revoked = counts.revoked;
     health->foreign = counts.foreign;
     health->unfinished = counts.unfinished;
+    health->admissions = counts.admissions;
+    health->waiting = counts.waiting;
     health->crl_number = crl.number;
     health->crl_this_update = crl.this_update;
     health->crl_next_update = crl.next_update;

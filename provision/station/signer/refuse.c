@@ -73,6 +73,7 @@ int ask_refused(void *context, struct work *work, const char *act)
                                             : NULL,
                    .key_sha256 = work->enrolment.issuance.key_sha256,
                    .request_sha256 = work->request_sha256,
+                   .address = *q->from ? q->from : NULL,
                    .note = note,
                });
 }

@@ -32,6 +32,7 @@ static void verification_clear(struct verification *v)
     free(v->crls.rows);
     free(v->retired.rows);
     free(v->books.rows);
+    free(v->admissions.rows);
     X509_CRL_free(v->last);
 }
 
@@ -92,6 +93,8 @@ static int verify_all(struct verification *v)
         r = verify_rows(v);
     if (r == 0)
         r = verify_books(v);
+    if (r == 0)
+        r = verify_admissions(v);
     if (r == 0)
         r = verify_crls(v);
     return r < 0 ? r : verify_witnesses(v);

@@ -42,6 +42,14 @@ struct told_book {
     bool met;
 };
 
+/* And of admissions. */
+struct told_admission {
+    int64_t admission, seq, until;
+    unsigned act; /* one bit, in admissions.c */
+    char key_sha256[PKI_FINGERPRINT_TEXT], plant[PKI_UUID_TEXT], proof[8];
+    bool met;
+};
+
 /* An array that grows. */
 struct list {
     void *rows; /* owned */
@@ -53,13 +61,14 @@ struct verification {
     struct ca *ca;
     const struct ca_verify_options *options;
     struct ca_verify_report report;
-    struct list marks;   /* struct mark */
-    struct list crls;    /* struct told_crl, as the chain gives them */
-    struct list retired; /* struct retired, as the chains give them */
-    struct list books;   /* struct told_book, as the chain gives them */
-    size_t about;        /* audit rows that name a ledger row */
-    size_t met;          /* of these, how many were met at their row */
-    X509_CRL *last;      /* the last CRL on record, or NULL; owned */
+    struct list marks;      /* struct mark */
+    struct list crls;       /* struct told_crl, as the chain gives them */
+    struct list retired;    /* struct retired, as the chains give them */
+    struct list books;      /* struct told_book, as the chain gives them */
+    struct list admissions; /* struct told_admission, as the chains give them */
+    size_t about;           /* audit rows that name a ledger row */
+    size_t met;             /* of these, how many were met at their row */
+    X509_CRL *last;         /* the last CRL on record, or NULL; owned */
     uint64_t last_number;
     char newest[PKI_FINGERPRINT_TEXT]; /* of the last checkpoint's statement; "" when there is none */
     size_t audit_certificates;         /* on record */
@@ -90,6 +99,11 @@ int verify_certificate(struct verification *v, const struct ledger_certificate *
  * issuer's row; the tables and their rules themselves. */
 int verify_books_keep(struct verification *v, const struct audit_line *line);
 int verify_books(struct verification *v);
+
+/* admissions.c: what the chains tell of admissions and of keys that wait, kept and held against their rows.
+ */
+int verify_admissions_keep(struct verification *v, const struct audit_line *line);
+int verify_admissions(struct verification *v);
 
 /* crls.c: each CRL on record, and those from outside. */
 int verify_last_crl(struct verification *v);

@@ -95,6 +95,8 @@ static int keep(struct verification *v, const struct ledger_audit *row, const st
     int r = keep_retired(v, line);
     if (r == 0)
         r = verify_books_keep(v, line);
+    if (r == 0)
+        r = verify_admissions_keep(v, line);
     return r < 0 ? r : keep_crl(v, line);
 }
 

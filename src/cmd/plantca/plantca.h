@@ -32,6 +32,7 @@ int plantca_run_pending(struct cmd *cmd);
 int plantca_run_approve(struct cmd *cmd);
 int plantca_run_deny(struct cmd *cmd);
 int plantca_run_plants(struct cmd *cmd);
+int plantca_run_watch(struct cmd *cmd);
 int plantca_run_list(struct cmd *cmd);
 int plantca_run_show(struct cmd *cmd);
 int plantca_run_status(struct cmd *cmd);

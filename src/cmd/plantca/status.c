@@ -22,6 +22,8 @@ static void set_json(struct cmd *cmd, const struct ca_health *health)
             cmd_json_time(health->crl_this_update), "crl_next_update", cmd_json_time(health->crl_next_update),
             "crl_entries", (json_int_t)health->crl_entries, "issuance_horizon",
             cmd_json_time(health->issuance_horizon));
+    cmd_set(cmd, "{s:{s:I,s:I}}", "station", "admissions", (json_int_t)health->admissions, "waiting",
+            (json_int_t)health->waiting);
     cmd_set(cmd, "{s:o}", "guard",
             health->guard_name != NULL ? json_string(health->guard_name) : json_null());
     cmd_set(cmd, "{s:o,s:I,s:{s:I,s:s,s:b,s:I,s:I,s:o,s:I,s:b},s:{s:I,s:b},s:{s:i,s:o}}", "crl_renew_at",
@@ -50,6 +52,8 @@ static void say_all(const struct cmd *cmd, const struct ca_health *health)
               "%zu current, %zu valid, %zu superseded, %zu held, %zu revoked, %zu foreign", health->current,
               health->valid, health->superseded, health->held, health->revoked, health->foreign);
     cmd_field(cmd, "To be renewed", "%zu", health->expiring);
+    cmd_field(cmd, "Admissions", "%zu open, %zu key%s waiting to be approved", health->admissions,
+              health->waiting, CMD_S(health->waiting));
     cmd_field(cmd, "Full term until", "%s (later device certificates end with the CA)", horizon);
     cmd_field(cmd, "Ledger health", "%s (the %zu newest certificates were read back)",
               health->ledger_sound ? "sound" : "BROKEN", health->ledger_checked);
