@@ -81,9 +81,6 @@ static int check_peer(const struct signer_options *options, int fd)
 static int add(struct connections *cs, int fd)
 {
     pc_autoclose int owned = fd;
-    int r = check_peer(cs->station->options, fd);
-    if (r < 0)
-        return r;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         struct connection *c = &cs->all[i];
         if (c->fd >= 0)
@@ -120,7 +117,12 @@ int connections_new(struct station *station, struct connections **ret)
 static void accept_one(struct connections *cs)
 {
     int fd = accept4(cs->station->options->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0 && add(cs, fd) < 0)
+    if (fd < 0)
+        return;
+    int r = check_peer(cs->station->options, fd);
+    if (r < 0)
+        close(fd);
+    if (r < 0 || add(cs, fd) < 0)
         pc_log(PC_LOG_WARNING, "%s", pc_error_text());
 }
 
