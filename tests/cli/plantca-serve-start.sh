@@ -167,4 +167,24 @@ same "$(tr '\n' ' ' <notified)" "READY=1 RELOADING=1 READY=1 STOPPING=1 " "are t
 rm -f notify
 check "sockets again, the metrics' on every address" sh -c 'NOTICES=0 timeout 10 /usr/bin/python3 manager.py 0.0.0.0 "$@"; test $? -eq 2' - "$PLANTCA" serve
 same "$(grep -c '^<3>plantca serve: metrics: .* is not on loopback' manager.err)" 1 "is refused, with its priority for the journal"
+
+if command -v systemd-analyze >/dev/null; then
+    mkdir units
+    for unit in "$PC_BUILD"/packaging/plantca-{serve,signer}.service "$PC_SOURCE"/packaging/systemd/plantca-*.socket; do
+        sed "s|^ExecStart=[^ ]*|ExecStart=$PLANTCA|" "$unit" >"units/${unit##*/}"
+    done
+    same "$(cd units && echo *)" "plantca-metrics.socket plantca-serve.service plantca-serve.socket plantca-signer.service" "the station's units"
+    check "... are sound" systemd-analyze verify --man=no units/*
+    same "$(cat err)" "" "... and systemd has nothing to say of them"
+    for service in serve signer; do
+        check "plantca-$service.service: an exposure of 2.0 at most" systemd-analyze security --offline=true --threshold=20 --no-pager "$WORK/units/plantca-$service.service"
+    done
+    check "users are sound" systemd-sysusers --dry-run "$PC_SOURCE/packaging/sysusers/plantca.conf"
+    mkdir -p root/etc
+    systemd-sysusers --root="$WORK/root" "$PC_SOURCE/packaging/sysusers/plantca.conf" 2>/dev/null
+    check "the folders are made" systemd-tmpfiles --create --root="$WORK/root" "$PC_SOURCE/packaging/tmpfiles/plantca.conf"
+    same "$(stat -c %a root/run/plantca root/etc/plantca | tr '\n' ' ')" "2750 755 " "... closed and open as they should be"
+else
+    skip "the station's units" "systemd-analyze is missing"
+fi
 finish
