@@ -28,7 +28,8 @@ void dev_visit_close(struct dev_visit *visit)
 {
     pki_chain_free(visit->trust);
     pki_chain_free(visit->anchors);
-    pki_chain_free(visit->shown);
+    X509_free(visit->shown);
+    pki_chain_free(visit->behind);
     pc_bytes_clear(&visit->key);
     *visit = (struct dev_visit){0};
 }
@@ -96,8 +97,11 @@ static int read_shown(const struct dev_installed *installed, enum dev_enrol_way 
         return pc_refuse("key-legacy",
                          "the installed certificate has no key in the TPM with which it could be shown: "
                          "'plantcert enroll --anew' asks without it");
-    int r = pki_chain_parse(installed->set.certificate.data, installed->set.certificate.len, &visit->shown);
-    return r < 0 ? r : pc_bytes_copy(installed->set.key.data, installed->set.key.len, &visit->key);
+    int r = pki_chain_parse(installed->set.certificate.data, installed->set.certificate.len, &visit->behind);
+    if (r < 0)
+        return r;
+    visit->shown = sk_X509_shift(visit->behind);
+    return pc_bytes_copy(installed->set.key.data, installed->set.key.len, &visit->key);
 }
 
 int dev_visit_open(struct dev *dev, const struct dev_enrol_order *order, enum dev_enrol_way way,
@@ -125,7 +129,6 @@ int dev_visit_connect(const struct dev_visit *visit, unsigned timeout, EVP_PKEY 
     const struct dev_enrol_order *order = visit->order;
     struct dev *dev = visit->dev;
     EVP_PKEY *PC_CLEANUP(EVP_PKEY_free_ref) key = NULL;
-    PC_CLEANUP(chain_free_ref) STACK_OF(X509) *chain = NULL;
     int r = visit->shown ? dev_key_open(dev, &visit->key, &key) : 0;
     if (r < 0)
         return r;
@@ -135,7 +138,8 @@ int dev_visit_connect(const struct dev_visit *visit, unsigned timeout, EVP_PKEY 
         .anchors = visit->trust,
         .at = visit->at,
         .clock_unknown = visit->clock_unknown,
-        .certificate = visit->shown ? sk_X509_value(visit->shown, 0) : NULL,
+        .certificate = visit->shown,
+        .chain = visit->behind,
         .key = key,
         .user = visit->shown ? NULL : dev->settings.plant,
         .password = visit->shown ? NULL : order->code,

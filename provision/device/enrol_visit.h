@@ -12,7 +12,8 @@ struct dev_visit {
     STACK_OF(X509) * trust;   /* for the station's certificate */
     STACK_OF(X509) * anchors; /* held already, for the set; those of the first install are not chosen yet */
     bool pinned;              /* `anchors` are installed ones */
-    STACK_OF(X509) * shown;   /* the installed certificate and its chain; NULL: none is shown */
+    X509 *shown;              /* the installed certificate; NULL: none is shown */
+    STACK_OF(X509) * behind;  /* what stands behind that in its chain */
     struct pc_bytes key;      /* of that certificate: the key file */
     struct dev_clock clock;
     int64_t at; /* time by which the station is judged */

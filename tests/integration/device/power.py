@@ -11,7 +11,7 @@ import signal
 import sys
 import zlib
 
-from power_plc import HANDLES, PERSISTENT, PLANTCERT, SESSIONS, TRANSIENT, Plc, Tap, must
+from power_plc import HANDLES, PERSISTENT, PLANT, PLANTCERT, SESSIONS, TRANSIENT, Plc, Station, Tap, must
 
 MODE, STORE = sys.argv[1:3]
 STEP, SHARD, SHARDS = (int(word) for word in sys.argv[3:6])
@@ -34,6 +34,7 @@ STARTS = {
     "empty": (None, []),
     "requested": ("empty", ["request -o out/a.csr", "SIGN out/a.csr in/a.crt"]),
     "installed": ("requested", ["install --ca in/ca.crt in/a.crt"]),
+    "stick": ("requested", [f"SIGN out/a.csr out/{PLANT}.crt"]),
     "renewed": ("installed", ["SIGN out/a.csr in/b.crt"]),
     "rekeyed": ("installed", ["request -o out/b.csr", "SIGN out/b.csr in/b.crt"]),
     "switched": ("rekeyed", ["install in/b.crt"]),
@@ -72,6 +73,9 @@ SCENARIOS = {
     "check": ("deferred", "check", ""),
     "adopt": ("lost", "keygen --adopt 0x81020000 in/a.crt", ""),
     "request, cleared TPM": ("cleared", "request -o out/x.csr", ""),
+    "enroll": ("requested", f"enroll --url {Station.url} --trust in/ca.crt", ""),
+    "enroll, renewal": ("installed", f"renew --url {Station.url}", ""),
+    "enroll, by a stick": ("stick", "enroll --usb out --ca in/ca.crt", ""),
 }
 
 # The TPM has lost the key of the set that stands.
@@ -326,6 +330,7 @@ def main():
     # Telling clients writes on the disk, and so would hide what was not written before.
     plc = Plc(WORK, STORE, int(os.environ["PORT"]), MODE != "disk")
     plc.environment["INTERCEPT_SHOW"] = SHOOT
+    Station(plc)
     names = sys.argv[6:] or [name for name in SCENARIOS if STORE == "handle" or name not in HANDLE_ONLY]
     tried = sum(sweep(plc, name) for name in names)
     print(f"# {tried} cut points")

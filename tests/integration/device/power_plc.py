@@ -164,6 +164,36 @@ def must(*command, **options):
     return done
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Station:
+    """tests/lib/est.py with the PLC's CA: for the same key it gives the same certificate again."""
+
+    port = free_port()
+    url = f"https://127.0.0.1:{port}"
+
+    def __init__(self, plc):
+        folder = f"{plc.work}/est"
+        os.mkdir(folder)
+        for name in ("CA.crt", "FOREIGN.crt", "cacerts.pem"):
+            shutil.copyfile(f"{plc.run}/in/ca.crt", f"{folder}/{name}")
+        shutil.copyfile(f"{plc.work}/ca.key", f"{folder}/CA.key")
+        must("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{folder}/station.key",
+             "-out", f"{folder}/station.csr", "-subj", "/CN=station")
+        plc.sign(f"{folder}/station.csr", f"{folder}/station.crt", 0, "serverAuth", "IP:127.0.0.1")
+        with open(f"{folder}/mode", "w", encoding="ascii") as mode:
+            mode.write("ok")
+        self.process = subprocess.Popen([f"{os.environ['PC_SOURCE']}/tests/lib/est.py", folder, str(self.port), "TLSv1_3"],
+                                        stdout=subprocess.PIPE, preexec_fn=die_with_parent)
+        atexit.register(self.process.kill)
+        if self.process.stdout.readline() != b"ready\n":
+            raise RuntimeError("the station does not start")
+
+
 class Plc:
     def __init__(self, work, store, port, reload):
         self.work, self.run, self.voke = work, f"{work}/run", f"{work}/run/voke"
