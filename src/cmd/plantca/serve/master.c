@@ -32,7 +32,7 @@ struct master {
         int64_t until; /* killed then */
     } draining[DRAINING_MAX];
     int signals;
-    bool announced, stopping, signer_told, ended;
+    bool announced, reload_wanted, stopping, signer_told, ended;
     int code; /* of the end */
     char why[512];
 };
@@ -172,6 +172,7 @@ static void warn_of_change(const struct master *m, const char *key)
 
 static void reload(struct master *m)
 {
+    m->reload_wanted = !m->announced; /* then, when there is something to go on from */
     if (m->stopping || !m->announced)
         return;
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)serve_clock() * 1000);
@@ -341,6 +342,8 @@ static void wait_for_events(struct master *m, int timeout)
         fresh_serves(m);
     if (fds[0].revents != 0)
         take_signals(m);
+    if (m->reload_wanted && m->announced)
+        reload(m);
 }
 
 static int hold_signals(int *ret)
