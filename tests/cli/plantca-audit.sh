@@ -114,7 +114,7 @@ mkdir live
 import shutil, sqlite3
 db = sqlite3.connect("copy/ledger.db") # what is open was not carried over
 db.execute("UPDATE checkpoint SET shipped_at = 1 WHERE shipped_at IS NULL")
-db.execute("PRAGMA user_version = 2") # written, and changes nothing
+db.execute("PRAGMA user_version = 3") # written, and changes nothing
 db.commit()
 for name in ("ledger.db", "ledger.db-wal", "ca.crt", "ca.crl"):
     shutil.copy("copy/" + name, "live/" + name)

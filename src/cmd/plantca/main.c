@@ -142,7 +142,7 @@ static const struct cmd_option allow_options[] = {
     {"plant", 0, "UUID", "the plant that may enrol (or --import)", NULL, NULL},
     {"code", 0, NULL, "whoever shows a one-time code, which is printed once", NULL, NULL},
     {"pending", 0, NULL, "whoever an operator approves by the key's fingerprint", NULL, NULL},
-    {"ek", 0, "SHA256", "not before there is proof of residence: refused", NULL, NULL},
+    {"ek", 0, "HASH", "not before there is proof of residence: refused", NULL, NULL},
     {"valid", 0, "DURATION", "until then, instead of [station] code-valid, pending-valid", NULL, NULL},
     {"replace", 0, "SERIAL", "the new key takes the place of this current certificate", NULL, NULL},
     {"revoke-old", 0, "REASON", "revoke what is replaced at once, not after the overlap", NULL, NULL},
