@@ -54,7 +54,7 @@ expect 5 "a very long one" claim "$UUID1" k1 "$(printf 'A%.0s' $(seq 5000))"
 expect 5 "the code at another plant" claim "$UUID2" k1 "$code"
 same "$(cat out)" admission-none "which nobody admitted"
 same "$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE line LIKE '%bind%'")" 0 "nothing of this is bound"
-check "the code, as people type it" claim "$UUID1" k1 "$(tr 'A-Z' 'a-z' <<<"$code" | tr -d '-' | sed 's/1/l/g; s/0/o/g')"
+check "the code, as people type it" claim "$UUID1" k1 "$(tr '[:upper:]' '[:lower:]' <<<"$code" | tr -d '-' | sed 's/1/l/g; s/0/o/g')"
 check "again, after a lost reply" claim "$UUID1" k1 "$code" --use
 check "and again" claim "$UUID1" k1 "$code" --use
 expect 5 "the code with another key" claim "$UUID1" k2 "$code"

@@ -65,7 +65,6 @@ see WAITING FOR YOUR DECISION: 1
 keys q
 end 0"
 check "its PLC" claim "$UUID2" k2 --use
-"$PLANTCA" pending --json >pending
 check "the first is denied, with the arrow keys" terminal 24x80 "see > $UUID1
 keys \\e[A
 keys \\e[B
