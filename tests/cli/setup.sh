@@ -29,7 +29,21 @@ key      = ec:P-256
 [publish]
 dir      = $WORK/published
 CONF
+    [ "${PC_LEDGER:-sqlite}" = sqlite ] || ca_in_postgres
 }
+
+# ca_in_postgres: the ledger of this test is in PostgreSQL, in a database of its own. One that is copied, or looked into with
+# sqlite3, is none: such a test is for SQLite.
+ca_in_postgres() {
+    # shellcheck source=tests/lib/postgres.sh
+    . "${PC_SOURCE:?}/tests/lib/postgres.sh"
+    [ -n "${POSTGRES_DIR:-}" ] || postgres_start || exit 1
+    postgres_database plantca
+    printf '[ledger]\nurl = %s/plantca\n' "$POSTGRES_URL" >>"$PLANTCA_CONFIG"
+}
+
+# in_postgres: whether this run is for PostgreSQL.
+in_postgres() { [ "${PC_LEDGER:-sqlite}" = postgres ]; }
 
 # ca_start: the same, and a CA.
 ca_start() {
