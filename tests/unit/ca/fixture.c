@@ -15,7 +15,14 @@ int fixture_setup(void **state)
     strcpy(f->dir, "/tmp/plantcert-ledger.XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/ledger.db", f->dir);
-    assert_int_equal(ledger_open("sqlite", f->dir, LEDGER_CREATE, &f->ledger), 0);
+    f->url = getenv("PC_POSTGRES") ? getenv("PC_POSTGRES") : "sqlite";
+    if (strcmp(f->url, "sqlite") != 0) {
+        f->outside = PQconnectdb(f->url);
+        assert_int_equal(direct(f, "SET client_min_messages = error; DROP SCHEMA IF EXISTS plantcert CASCADE;"
+                                   "SET search_path = plantcert"),
+                         0);
+    }
+    assert_int_equal(ledger_open(f->url, f->dir, LEDGER_CREATE, &f->ledger), 0);
     struct ledger_issuer plan = {.subject = "/CN=Test",
                                  .key_type = "ec:P-256",
                                  .key_label = "x",
@@ -24,16 +31,19 @@ int fixture_setup(void **state)
                                  .days = 10,
                                  .planned_at = 1};
     assert_int_equal(IN_TRANSACTION(f, f->ledger->ops->issuer_plan(f->ledger, &plan, &f->issuer)), 0);
-    assert_int_equal(sqlite3_open(f->path, &f->direct), SQLITE_OK);
+    if (!f->outside)
+        assert_int_equal(sqlite3_open(f->path, &f->direct), SQLITE_OK);
     *state = f;
     return 0;
 }
 
 int fixture_teardown(void **state)
 {
-    static const char *const names[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-owners"};
+    static const char *const names[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-owners",
+                                        "chain"};
     struct fixture *f = *state;
     sqlite3_close(f->direct);
+    PQfinish(f->outside);
     ledger_close(f->ledger);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
@@ -90,12 +100,28 @@ int64_t issued(struct fixture *f, const char *uuid, char key, const char *serial
 
 int direct(struct fixture *f, const char *sql)
 {
-    return sqlite3_exec(f->direct, sql, NULL, NULL, NULL) & 0xff;
+    if (!f->outside)
+        return sqlite3_exec(f->direct, sql, NULL, NULL, NULL) & 0xff;
+    PGresult *result = PQexec(f->outside, sql);
+    ExecStatusType status = PQresultStatus(result);
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    int r = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0
+            : state && strncmp(state, "23", 2) == 0                 ? SQLITE_CONSTRAINT
+                                                                    : SQLITE_ERROR;
+    PQclear(result);
+    return r;
 }
 
 int64_t number(struct fixture *f, const char *sql)
 {
     sqlite3_stmt *s = NULL;
+    if (f->outside) {
+        PGresult *result = PQexec(f->outside, sql);
+        assert_int_equal(PQntuples(result), 1);
+        int64_t told = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+        PQclear(result);
+        return told;
+    }
     assert_int_equal(sqlite3_prepare_v2(f->direct, sql, -1, &s, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(s), SQLITE_ROW);
     int64_t result = sqlite3_column_int64(s, 0);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <libpq-fe.h>
 #include <sqlite3.h>
 
 #include "src/ca/ledger.h"
@@ -17,8 +18,11 @@
 
 struct fixture {
     char dir[64], path[96];
+    const char
+        *url; /* sqlite, or the address in PC_POSTGRES: that database's ledger is made anew for each test */
     struct ledger *ledger;
-    sqlite3 *direct; /* the same file, without our code between */
+    sqlite3 *direct; /* the same file, without our code between; */
+    PGconn *outside; /* or the same database */
     int64_t issuer;
 };
 
@@ -34,7 +38,8 @@ int sign_row(struct fixture *f, int64_t id); /* to-be-signed bytes */
 int issue_row(struct fixture *f, int64_t id);
 /* reserve, sign, issue; asserts success. */
 int64_t issued(struct fixture *f, const char *uuid, char key, const char *serial);
-/* SQL from outside: 0, or SQLite's primary error code. */
+/* SQL from outside: 0, or SQLite's primary error code; PostgreSQL's refusals by a rule are SQLITE_CONSTRAINT.
+ */
 int direct(struct fixture *f, const char *sql);
 int64_t number(struct fixture *f, const char *sql);
 /* A step in a write transaction of its own. */

@@ -261,7 +261,7 @@ static void owners_live_as_long_as_their_process(void **state)
     if (child == 0) {
         struct ledger *ledger = NULL;
         int64_t self = 0;
-        if (ledger_open("sqlite", f->dir, LEDGER_EXISTING, &ledger) == 0)
+        if (ledger_open(f->url, f->dir, LEDGER_EXISTING, &ledger) == 0)
             self = ledger->ops->self(ledger);
         bool told = write(ready[1], &self, sizeof self) == sizeof self;
         char c;
@@ -410,6 +410,17 @@ static void queries_hold_all_conditions(void **state)
 int main(void)
 {
 #define IN_LEDGER(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest in_both[] = {
+        IN_LEDGER(states_go_forward),
+        IN_LEDGER(writes_need_a_transaction),
+        IN_LEDGER(uniqueness),
+        IN_LEDGER(void_rows_that_may_be_signed_are_listed),
+        IN_LEDGER(entries_stay_until_listed_past_expiry),
+        IN_LEDGER(late_revocations_are_listed_once),
+        IN_LEDGER(owners_live_as_long_as_their_process),
+        IN_LEDGER(hostile_texts_are_bound),
+        IN_LEDGER(queries_hold_all_conditions),
+    };
     const struct CMUnitTest tests[] = {
         IN_LEDGER(states_go_forward),
         IN_LEDGER(writes_need_a_transaction),
@@ -425,5 +436,7 @@ int main(void)
         IN_LEDGER(hostile_texts_are_bound),
         IN_LEDGER(queries_hold_all_conditions),
     };
+    if (getenv("PC_POSTGRES"))
+        return cmocka_run_group_tests_name("ledger in PostgreSQL", in_both, NULL, NULL);
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }
