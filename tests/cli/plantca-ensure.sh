@@ -19,6 +19,7 @@ json "tells that nothing was made" 'not d["made"] and d["subject"]'
 same "$(find "$WORK/state" -name ca.crt -exec sha256sum {} +)" "$root" "the same certificate stands"
 expect 4 "a CA whose token cannot be reached" ensure -c "$(without_token)"
 sed "s|^state .*|state = $WORK/second|" "$PLANTCA_CONFIG" >"$WORK/second.conf"
+! in_postgres || { postgres_database other && sed -i 's|/plantca$|/other|' "$WORK/second.conf"; }
 expect 5 "an empty state folder beside a token that holds a CA key" ensure -c "$WORK/second.conf"
 same "$(find "$WORK/second" -name '*.crt' 2>/dev/null | wc -l)" 0 "no second CA was made"
 mv "$WORK/state/ca.crt" "$WORK/state/ca.crt.away"

@@ -39,7 +39,7 @@ ca_in_postgres() {
     . "${PC_SOURCE:?}/tests/lib/postgres.sh"
     [ -n "${POSTGRES_DIR:-}" ] || postgres_start || exit 1
     postgres_database plantca
-    printf '[ledger]\nurl = %s/plantca\n' "$POSTGRES_URL" >>"$PLANTCA_CONFIG"
+    sed -i "s|^\[publish\]|[ledger]\nurl = $POSTGRES_URL/plantca\n&|" "$PLANTCA_CONFIG" # tests add to the last section
 }
 
 # in_postgres: whether this run is for PostgreSQL.

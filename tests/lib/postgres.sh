@@ -34,6 +34,7 @@ postgres_run() {
     PIDS+=("$(head -1 "$POSTGRES_DIR/data/postmaster.pid")")
 }
 
+# shellcheck disable=SC2120 # as below
 # postgres_stop [MODE]: fast (connections are cut), or immediate (as if its machine lost power).
 postgres_stop() { postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -m "${1:-fast}" -w -s stop; }
 

@@ -163,7 +163,7 @@ static int make_in_transaction(struct pg *pg)
 static int check_version(struct pg *pg)
 {
     PGresult *found PC_CLEANUP(pg_done) = NULL;
-    int r = pg_query(pg, "opening", &found, "SELECT version FROM ledger", "");
+    int r = pg_query(pg, "opening", &found, "SELECT version FROM " PG_SCHEMA ".ledger", "");
     if (r < 0)
         return r;
     int64_t version = PQntuples(found) == 1 ? pg_number(found, 0, 0) : 0;

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# [ledger] url = postgresql://…: which servers and roles are no place for a ledger, and what is told when the database is away,
+# a standby, or an older copy of itself.
+# shellcheck source=tests/lib/common.sh
+. "${PC_SOURCE:?}/tests/lib/common.sh"
+# shellcheck source=tests/cli/setup.sh
+. "${PC_SOURCE:?}/tests/cli/setup.sh"
+export PC_LEDGER=postgres
+cd "$WORK" || exit 1
+ca_prepare
+sql() { postgres_sql plantca "SET search_path = plantcert; $1"; }
+server() { # SETTING…: the server with these settings, until the next call
+    postgres_stop fast
+    : >"$POSTGRES_DIR/data/postgresql.auto.conf"
+    [ $# = 0 ] || printf '%s\n' "$@" >>"$POSTGRES_DIR/data/postgresql.auto.conf"
+    postgres_run
+}
+
+for url in 'postgresql://u:secret@h/d' 'postgresql://h/d?password=secret' 'postgresql://u:%73ecret@h/d'; do
+    sed "s|^url .*|url = $url|" plantca.conf >secret.conf
+    expect 2 "a password in the address: $url" "$PLANTCA" status -c secret.conf
+    said 'a password in the ledger' "is told of"
+    same "$(cat out err | grep -c secret@)$(cat out err | grep -c =secret)" 00 "and not repeated"
+done
+printf '[somewhere]\nhost=%s\nuser=plantca\ndbname=plantca\n' "$POSTGRES_DIR" >services
+sed "s|^url .*|url = postgresql:///?service=somewhere|" plantca.conf >service.conf
+server 'fsync = off'
+expect 5 "a server with fsync off" "$PLANTCA" init
+said 'fsync is off' "is told of"
+server 'default_transaction_read_only = on'
+expect 4 "a server that takes no writes" "$PLANTCA" init
+server 'synchronous_commit = off'
+check "synchronous_commit is switched on where it is off" "$PLANTCA" init -q
+check "by a service file" env PGSERVICEFILE="$WORK/services" "$PLANTCA" status -c service.conf
+server
+new_csr $UUID1 plc.key plc.csr
+check "a certificate" "$PLANTCA" sign --plant $UUID1 plc.csr -o plc.crt
+
+# Rights: one role makes the tables, another works with them and can neither change the rules nor delete.
+postgres_sql plantca "CREATE ROLE worker LOGIN; GRANT USAGE ON SCHEMA plantcert TO worker;
+    GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA plantcert TO worker" >/dev/null
+sed 's|//plantca@|//worker@|' plantca.conf >worker.conf
+new_csr $UUID2 plc2.key plc2.csr
+check "a role that may only read and add" "$PLANTCA" sign --plant $UUID2 plc2.csr -o plc2.crt -c worker.conf
+worker() { psql -X -q -v ON_ERROR_STOP=1 -h "$POSTGRES_DIR" -U worker -d plantca -c "$1"; }
+expect 1 "deletes nothing" worker 'DELETE FROM plantcert.audit'
+expect 1 "switches no rule off" worker 'ALTER TABLE plantcert.audit DISABLE TRIGGER ALL'
+check "and sees what it needs to verify" "$PLANTCA" audit verify -c worker.conf
+postgres_sql plantca "CREATE ROLE stranger LOGIN" >/dev/null
+sed 's|//plantca@|//stranger@|' plantca.conf >stranger.conf
+expect 4 "a role without rights" "$PLANTCA" status -c stranger.conf
+said 'permission denied' "is told of"
+
+# An older copy.
+postgres_sql postgres "CREATE DATABASE kept TEMPLATE plantca OWNER plantca"
+check "a revocation" "$PLANTCA" revoke --plant $UUID1 --reason keyCompromise
+postgres_sql postgres "ALTER DATABASE plantca RENAME TO newer" && postgres_sql postgres "ALTER DATABASE kept RENAME TO plantca"
+new_csr "${UUID1%1}3" plc3.key plc3.csr
+expect 5 "an older copy of the database signs nothing" "$PLANTCA" sign --plant "${UUID1%1}3" plc3.csr -o plc3.crt --json
+json "by name" 'd["error"]["name"] == "restore-crl"'
+postgres_sql postgres "ALTER DATABASE plantca RENAME TO kept" && postgres_sql postgres "ALTER DATABASE newer RENAME TO plantca"
+check "the newest goes on" "$PLANTCA" crl
+
+# Rules that were changed, a chain that was.
+sql "ALTER TABLE audit DISABLE TRIGGER audit_fixed; UPDATE audit SET line = replace(line, 'keyCompromise', 'superseded')"
+expect 5 "an edited chain, and a rule that is off" "$PLANTCA" audit verify
+said 'audit_fixed is not as we make it' "the rule is told of"
+said 'it was edited' "the row, too"
+postgres_stop fast
+expect 4 "a database that is away" "$PLANTCA" status
+finish
