@@ -228,6 +228,13 @@ void net_connection_shaken(const SSL *ssl)
         change(c, NET_WAITING);
 }
 
+static void admit(struct net_connections *all)
+{
+    bool room = net_connections_count(all) < limit(all) + BURST && !all->service->draining;
+    for (size_t i = 0; room && i < all->listener_count; i++)
+        evconnlistener_enable(evhttp_bound_socket_get_listener(all->listeners[i]));
+}
+
 static void settle(evutil_socket_t fd, short what, void *arg)
 {
     struct net_connections *all = arg;
@@ -237,9 +244,7 @@ static void settle(evutil_socket_t fd, short what, void *arg)
         settle_one(all, c);
     while (net_connections_count(all) - all->counts[NET_CLOSING] > limit(all) && (c = idlest(all)))
         turn_away(c, NET_FULL);
-    bool room = net_connections_count(all) < limit(all) + BURST && !all->service->draining;
-    for (size_t i = 0; room && i < all->listener_count; i++)
-        evconnlistener_enable(evhttp_bound_socket_get_listener(all->listeners[i]));
+    admit(all);
 }
 
 static void sweep(evutil_socket_t fd, short what, void *arg)
@@ -262,6 +267,7 @@ static void sweep(evutil_socket_t fd, short what, void *arg)
     for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++)
         while ((c = TAILQ_FIRST(&all->in[i])) && now - c->since >= UINT64_C(1000) * deadlines[i].seconds)
             turn_away(c, deadlines[i].why);
+    admit(all);
 }
 
 int net_connections_new(struct net_service *service, struct net_connections **ret)
@@ -294,8 +300,17 @@ void net_connections_free(struct net_connections *all)
     free(all);
 }
 
+/* No socket to be had on this machine: the listener, which would try at once again, rests until the next
+ * sweep. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    (void)arg;
+    evconnlistener_disable(listener);
+}
+
 void net_connections_listen(struct net_connections *all, struct evhttp_bound_socket *listener)
 {
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(listener), on_accept_error);
     if (all->listener_count < LISTENERS_MAX)
         all->listeners[all->listener_count++] = listener;
 }

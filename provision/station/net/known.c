@@ -200,7 +200,8 @@ static void on_answer(const struct wire_answer *answer, enum net_turned why, voi
     else
         pc_fail(PC_EUNREACH, "%s", answer ? answer->text : "no answer");
     t->asked = false;
-    t->due = net_clock() + (r < 0 && !t->had ? AGAIN : about[topic].every);
+    uint64_t wait = r < 0 && !t->had ? AGAIN : about[topic].every;
+    t->due = net_clock() + (r == 0 && topic == SERVER ? 0 : wait); /* then renew_at says when */
     if (r < 0 && !t->failing)
         pc_log(PC_LOG_WARNING, "no %s of the signer: %s", about[topic].what, pc_error_text());
     t->failing = r < 0;

@@ -249,10 +249,8 @@ void net_link_free(struct net_link *link)
         event_free(link->retry);
     if (link->sweep)
         event_free(link->sweep);
-    while ((asked = TAILQ_FIRST(&link->asked))) {
-        TAILQ_REMOVE(&link->asked, asked, next);
-        free(asked);
-    }
+    while ((asked = TAILQ_FIRST(&link->asked)))
+        settle_one(link, asked, NULL);
     free(link);
 }
 

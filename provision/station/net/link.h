@@ -10,7 +10,7 @@ typedef void (*net_answer_to)(const struct wire_answer *answer, enum net_turned 
 
 /* Opens it; `up` is called each time that it stands, never from within net_link_new. */
 int net_link_new(struct net_service *service, void (*up)(void *arg), void *arg, struct net_link **ret);
-void net_link_free(struct net_link *link); /* who still waits is not called */
+void net_link_free(struct net_link *link); /* who still waits is told that no answer comes */
 PC_DEFINE_CLEANUP(struct net_link, net_link_free);
 
 /* Numbers and sends the question, which stays the caller's. `to` is called once, later. PC_EUNREACH with

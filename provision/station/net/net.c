@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -85,6 +86,16 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 }
 
 /* --- the beginning --- */
+
+/* What libevent has to say goes where all goes, and it may hold what a client sent. */
+static void on_library_log(int severity, const char *text)
+{
+    char line[256];
+    (void)severity;
+    snprintf(line, sizeof line, "%s", text);
+    pki_name_disarm(line);
+    pc_log(PC_LOG_DEBUG, "libevent: %s", line);
+}
 
 static void on_ready(struct net_service *service)
 {
@@ -255,6 +266,7 @@ int net_run(const struct net_settings *settings, int (*enter)(void *context), vo
     struct net_settings own = *settings;
     struct net_service PC_CLEANUP(release) service = {.settings = &own};
     signal(SIGPIPE, SIG_IGN);
+    event_set_log_callback(on_library_log);
     own.limits.connections = sockets(settings->limits.connections);
     int r = open_all(&service);
     return r == 0 ? run(&service, enter, context) : r;

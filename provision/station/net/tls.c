@@ -12,6 +12,7 @@
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* TLS 1.2: forward secrecy and AEAD only (RFC 9325 §4.2) */
 #define GROUPS "X25519:P-256:P-384"
 #define DEPTH 5
+#define CHAIN_BYTES 32768 /* of a client's certificates: what one handshake may make us hold */
 
 struct net_tls {
     SSL_CTX *context; /* NULL until there is a certificate */
@@ -74,6 +75,7 @@ static void set_options(SSL_CTX *context)
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_info_callback(context, on_progress);
     SSL_CTX_set_verify_depth(context, DEPTH);
+    SSL_CTX_set_max_cert_list(context, CHAIN_BYTES);
 }
 
 static bool has_certificate(SSL_CTX *context, const STACK_OF(X509) * chain, EVP_PKEY *key)

@@ -168,5 +168,20 @@ def test_signer():
     st.signer.wait()
 
 
-at_once(test_deadlines, test_connections, test_signer)
+def test_renewal():
+    st = Station(sandbox='yes', life=8, idle=30)
+    with st.connect() as old:
+        first = old.getpeercert()['serialNumber']
+        served = []
+
+        def renewed():
+            with st.connect() as s:
+                served.append(enrol(s)[0])
+                return s.getpeercert()['serialNumber'] != first
+        ok(wait_for(renewed) and set(served) == {200}, 'the station has a new certificate at half of its life, and serves all the while')
+        ok(enrol(old)[0] == 200, 'who is connected stays so')
+    ok(st.stop() == 0, 'ends with 0')
+
+
+at_once(test_renewal, test_deadlines, test_connections, test_signer)
 done()

@@ -1,5 +1,6 @@
 /* A signer that does as it is told, without token or ledger: what it answers to an enrolment is the word in
- * the code ("issued", "pending", …), to all else the truth. signer SOCKET CA-CERTIFICATE CA-KEY */
+ * the code ("issued", "pending", …), to all else the truth. signer SOCKET CA-CERTIFICATE CA-KEY
+ * LIFE, where LIFE is that of a server certificate, in seconds. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 static X509 *ca;
 static EVP_PKEY *ca_key;
+static long life;
 
 static void die(const char *what)
 {
@@ -55,7 +57,7 @@ static void issue(const struct pc_bytes *csr, bool server, struct wire_answer *a
     X509_set_issuer_name(certificate, X509_get_subject_name(ca));
     X509_set_subject_name(certificate, X509_REQ_get_subject_name(request));
     X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), server ? life : 86400);
     X509_set_pubkey(certificate, X509_REQ_get0_pubkey(request));
     add_extension(certificate, NID_ext_key_usage, server ? "serverAuth" : "clientAuth");
     if (server)
@@ -179,8 +181,9 @@ static void serve(int fd)
 int main(int argc, char **argv)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (argc != 4)
+    if (argc != 5)
         return 2;
+    life = strtol(argv[4], NULL, 10);
     BIO *certificate = BIO_new_file(argv[2], "r"), *key = BIO_new_file(argv[3], "r");
     ca = certificate ? PEM_read_bio_X509(certificate, NULL, NULL, NULL) : NULL;
     ca_key = key ? PEM_read_bio_PrivateKey(key, NULL, NULL, NULL) : NULL;

@@ -1,5 +1,5 @@
 # The network service with a signer that does as it is told, started for a test, and HTTP as a hostile client speaks it.
-import base64, concurrent.futures, os, re, signal, socket, ssl, subprocess, sys, tempfile, threading, time
+import atexit, base64, concurrent.futures, os, re, signal, socket, ssl, subprocess, sys, tempfile, threading, time
 
 HERE = os.environ['PC_BUILD'] + '/tests/integration/station/attack/'
 PLANT = 'a1b2c3d4-0000-0000-0000-000000000001'
@@ -70,7 +70,8 @@ def body_of(name):
 
 
 class Station:
-    def __init__(self, sandbox='no', **limits):
+    def __init__(self, sandbox='no', life=86400, **limits):
+        self.life = life
         self.path = DIR + f'signer{time.monotonic_ns()}.sock'
         self.signer = None
         self.start_signer()
@@ -78,6 +79,7 @@ class Station:
         self.process = subprocess.Popen([HERE + 'net-serve', self.path, sandbox] +
                                         [f"{k.replace('_', '-')}={v}" for k, v in limits.items()],
                                         stdout=subprocess.PIPE, stderr=self.log, text=True)
+        atexit.register(self.kill)
         words = self.process.stdout.readline().split()
         if len(words) != 2:
             print('Bail out! the service does not start: ' + self.lines())
@@ -85,8 +87,14 @@ class Station:
         self.port, self.metrics_port = int(words[0]), int(words[1])
 
     def start_signer(self):
-        self.signer = subprocess.Popen([HERE + 'net-signer', self.path, DIR + 'ca.crt', DIR + 'ca.key'], stdout=subprocess.PIPE, text=True)
+        self.signer = subprocess.Popen([HERE + 'net-signer', self.path, DIR + 'ca.crt', DIR + 'ca.key', str(self.life)],
+                                       stdout=subprocess.PIPE, text=True)
         assert self.signer.stdout.readline() == 'ready\n'
+
+    def kill(self):
+        for process in [self.process, self.signer]:
+            process.kill()
+            process.wait()
 
     def lines(self):
         self.log.flush()
