@@ -1,6 +1,6 @@
-/* ledger FOLDER COUNT [GROUP]: how many certificates a second the ledger takes, on one thread, in groups as a
- * batch writes them: each transaction records what was signed and reserves what is signed next, and is
- * durable before the following one begins. No token; what is signed is any octets. */
+/* ledger FOLDER COUNT [GROUP [URL]]: how many certificates a second the ledger takes, on one thread, in
+ * groups as a batch writes them: each transaction records what was signed and reserves what is signed next,
+ * and is durable before the following one begins. No token; what is signed is any octets. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,10 +99,10 @@ int main(int argc, char **argv)
     size_t count = argc > 2 ? strtoul(argv[2], NULL, 10) : 0,
            group = argc > 3 ? strtoul(argv[3], NULL, 10) : 256;
     if (count == 0 || group == 0) {
-        fprintf(stderr, "usage: ledger FOLDER COUNT [GROUP]\n");
+        fprintf(stderr, "usage: ledger FOLDER COUNT [GROUP [URL]]\n");
         return 2;
     }
-    must(ledger_open("sqlite", argv[1], LEDGER_CREATE, &ledger), argv[1]);
+    must(ledger_open(argc > 4 ? argv[4] : "sqlite", argv[1], LEDGER_CREATE, &ledger), argv[1]);
     must(audit_writer_new(&actor, &writer), "audit");
     must(ledger->ops->issuer_get(ledger, &issuer), "issuer");
     if (issuer.id == 0) {
