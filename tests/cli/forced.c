@@ -1,5 +1,6 @@
-/* Makes another process try to open files: a debugger's way to ask what a sandbox would let an intruder do. Prints a
- * line a path: "opened", the name of an error, or "killed". Usage: forced PID PATH…  (x86-64 only; else exit 77) */
+/* Makes another process try to open files: a debugger's way to ask what a sandbox would let an intruder do.
+ * Prints a line a path: "opened", the name of an error, or "killed". Usage: forced PID PATH…  (x86-64 only;
+ * else exit 77) */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,7 +45,8 @@ static void write_path(unsigned long long at, const char *path)
     }
 }
 
-/* It stands behind the `syscall` in which it waits: that instruction is gone through again with our arguments. */
+/* It stands behind the `syscall` in which it waits: that instruction is gone through again with our
+ * arguments. */
 static void try_open(const struct user_regs_struct *saved, const char *path)
 {
     struct user_regs_struct regs = *saved;
