@@ -308,7 +308,7 @@ void net_est_serve(struct evhttp_request *request, void *arg)
     const char *fault = visit.connection->screen.fault;
     net_connection_answering(visit.connection);
     if (!fault)
-        fault = net_framing_fault(request, evbuffer_get_length(bufferevent_get_input(bev)));
+        fault = net_framing_fault(request, net_framing_behind(bufferevent_get_input(bev)));
     if (fault) {
         refuse(&visit, 400, fault);
         return;

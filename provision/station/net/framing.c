@@ -43,3 +43,11 @@ const char *net_framing_fault(struct evhttp_request *request, size_t behind)
         return "a body where none belongs";
     return behind > 0 ? "octets behind the request, before its reply" : NULL;
 }
+
+size_t net_framing_behind(struct evbuffer *input)
+{
+    char end[2];
+    if (evbuffer_copyout(input, end, sizeof end) == sizeof end && memcmp(end, "\r\n", sizeof end) == 0)
+        evbuffer_drain(input, sizeof end);
+    return evbuffer_get_length(input);
+}
