@@ -110,8 +110,8 @@ static const char *const none[] = {
     "3080 0000",                                        /* indefinite length */
     "308100",                                           /* a length longer than needed */
     "3000 00",                                          /* trailing octets */
-    "300b" CHALLENGE "00",                              /* the same */
-    "300c" CHALLENGE,                                   /* broken off */
+    "300b 0609 2a864886f70d010907 00",                  /* the same */
+    "300c 0609 2a864886f70d010907",                     /* broken off */
     "300a 0609 2a864886f70d0109",                       /* an OID broken off */
     "3002 0600",                                        /* an OID of nothing */
     "3003 0601 80",                                     /* an OID that does not end */
