@@ -204,7 +204,9 @@ static int judge_head(struct proof *p)
                         .sha256 = text_of(said, "sha256"),
                         .seq = json_integer_value(json_object_get(said, "seq"))};
     p->report.head = head.seq;
-    int r = p->ca && head.seq > 0 ? p->ca->ledger->ops->audit_each(p->ca->ledger, head.chain, head.seq, meet, &head) : 0;
+    int r = p->ca && head.seq > 0
+                ? p->ca->ledger->ops->audit_each(p->ca->ledger, head.chain, head.seq, meet, &head)
+                : 0;
     if (r < 0 || !p->ca || head.met)
         return r;
     return pc_refuse("receipt-head",
