@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "src/base/error.h"
 #include "src/base/file.h"
@@ -47,8 +49,25 @@ int ledger_url_check(const char *url)
     return pc_fail(PC_EUSAGE, "'%.100s' is none of sqlite, sqlite:/PATH, postgresql://…", url);
 }
 
+/* What root writes into another's state folder that other could not read: its next run would find a CA in
+ * pieces. Looking harms nothing. */
+static int judge_owner(const char *state, enum ledger_open how)
+{
+    struct stat status;
+    if (how == LEDGER_READONLY || geteuid() != 0 || stat(state, &status) != 0 || status.st_uid == 0)
+        return 0;
+    return pc_fail_named(
+        PC_EUSAGE, "state-owner",
+        "%s belongs to user %ld, who could not read what root writes there: run this as that "
+        "user (runuser -u NAME -- …), or give the folder to root",
+        state, (long)status.st_uid);
+}
+
 int ledger_open(const char *url, const char *state, enum ledger_open how, struct ledger **ret)
 {
+    int r = judge_owner(state, how);
+    if (r < 0)
+        return r;
     if (is_postgres(url))
         return postgres_ledger_open(url, state, how, ret);
     if (strncmp(url, "sqlite:/", 8) == 0)

@@ -323,6 +323,7 @@ int ledger_url_check(const char *url);
  * `chain` in `state` names this station's audit chain). Without
  * LEDGER_CREATE and no ledger there: PC_EREFUSED "ledger-missing". A ledger of a newer schema: PC_EREFUSED
  * "ledger-version"; a database that is no ledger: PC_EREFUSED "ledger-foreign".
+ * PC_EUSAGE "state-owner" when root would write into another user's state folder.
  *
  * LEDGER_READONLY needs leave to read the ledger's file, and no more, and leaves that file as it is. What
  * cannot be read where it is (a folder that others own, a read-only disk), or is of an older schema, is read

@@ -60,7 +60,7 @@ if command -v systemd-analyze >/dev/null; then
     cp "$PC_SOURCE/packaging/systemd/plantca-crl.timer" units/
     check "the systemd units are sound" systemd-analyze verify --man=no "$WORK/units/plantca-crl.service" "$WORK/units/plantca-crl.timer"
     same "$(cat "$WORK/err")" "" "and systemd has nothing to say of them"
-    check "what the service runs" "$PLANTCA" --no-input publish
+    check "what the service runs" "$PLANTCA" --no-input publish --pin-file "$(sed -n "s/^pin-file *= *//p" "$PLANTCA_CONFIG")"
 else
     skip "the systemd units" "systemd-analyze is missing"
 fi
@@ -75,4 +75,11 @@ check "another for a month" crl -q
 expect 4 "--if-due from crl-renew on" days_later 21 "$PLANTCA" crl --if-due -c "$(without_token)"
 check "and with the token" days_later 21 "$PLANTCA" crl --if-due --json
 json "makes one" 'd["made"] and d["crl"]["number"] == '"$((last + 2))"
+if [ "$(id -u)" -eq 0 ]; then
+    chown 12345 state
+    expect 2 "root, in another user's state folder" crl
+    said "belongs to user 12345" "says whose it is"
+    check "and looks all the same" "$PLANTCA" list
+    chown 0 state
+fi
 finish
