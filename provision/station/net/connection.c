@@ -13,6 +13,10 @@
 #define BURST                                                                                                \
     64 /* sockets beyond the limit, open for a moment: a newcomer is let in before another one goes */
 #define LISTENERS_MAX 16
+#define PATIENCE 1000 /* milliseconds */
+#define RECORDS_MAX                                                                                          \
+    32 /* in a row that bring nothing: KeyUpdates, alerts, renegotiations that are refused                   \
+        */
 
 struct net_connections {
     struct net_service *service;
@@ -100,6 +104,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     struct evbuffer_iovec piece;
     if (info->n_added == 0)
         return;
+    c->records = 0;
     if (c->state == NET_WAITING)
         change(c, NET_READING);
     c->octets += info->n_added;
@@ -157,7 +162,8 @@ void net_connection_replied(struct net_connection *c)
         net_connection_close(c);
 }
 
-/* The socket is shut, not closed: evhttp then meets its end, and frees what is its own. */
+/* The socket is shut, not closed: evhttp then meets its end, and frees what is its own. What still waits in
+ * the socket is not read any more. */
 void net_connection_close(struct net_connection *c)
 {
     if (c->state == NET_CLOSING)
@@ -165,6 +171,7 @@ void net_connection_close(struct net_connection *c)
     if (c->state <= NET_SHAKING)
         c->all->service->counters.handshakes_failed++;
     change(c, NET_CLOSING);
+    SSL_set_shutdown(c->ssl, SSL_RECEIVED_SHUTDOWN);
     shutdown(SSL_get_fd(c->ssl), SHUT_RDWR);
 }
 
@@ -176,22 +183,36 @@ static void turn_away(struct net_connection *c, enum net_turned why)
     net_connection_close(c);
 }
 
-/* Of those who ask nothing: the one who has done so for longest. */
-static struct net_connection *idlest(struct net_connections *all)
+/* Who goes first: who has asked nothing for longest, and, PATIENCE later than they, who has begun a request
+ * and does not end it; else whoever begins many such keeps all others out. */
+static uint64_t turn_of(const struct net_connection *c)
 {
-    struct net_connection *waiting = TAILQ_FIRST(&all->in[NET_WAITING]);
-    struct net_connection *shaking = TAILQ_FIRST(&all->in[NET_SHAKING]);
-    if (!waiting || !shaking)
-        return waiting ? waiting : shaking;
-    return waiting->since <= shaking->since ? waiting : shaking;
+    if (c->state == NET_WAITING || c->state == NET_SHAKING)
+        return c->since;
+    return c->state == NET_READING ? c->since + PATIENCE : UINT64_MAX;
 }
 
-static struct net_connection *idlest_of(struct net_address *address)
+static struct net_connection *earlier(struct net_connection *a, struct net_connection *b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    return turn_of(a) <= turn_of(b) ? a : b;
+}
+
+static struct net_connection *idlest(const struct net_connections *all)
+{
+    struct net_connection *found =
+        earlier(TAILQ_FIRST(&all->in[NET_WAITING]), TAILQ_FIRST(&all->in[NET_SHAKING]));
+    found = earlier(found, TAILQ_FIRST(&all->in[NET_READING]));
+    return found && turn_of(found) <= net_clock() ? found : NULL;
+}
+
+/* Never NULL: the newcomer is one of them. */
+static struct net_connection *idlest_of(const struct net_address *address)
 {
     struct net_connection *c, *found = NULL;
     TAILQ_FOREACH(c, &address->connections, of_address)
-    if ((c->state == NET_WAITING || c->state == NET_SHAKING) && (!found || c->since < found->since))
-        found = c;
+    found = earlier(found, c);
     return found;
 }
 
@@ -226,6 +247,13 @@ void net_connection_shaken(const SSL *ssl)
         settle_one(c->all, c);
     if (c && c->state == NET_SHAKING)
         change(c, NET_WAITING);
+}
+
+void net_connection_record(const SSL *ssl)
+{
+    struct net_connection *c = net_connection_of(ssl);
+    if (c && c->state > NET_SHAKING && c->state != NET_CLOSING && ++c->records > RECORDS_MAX)
+        turn_away(c, NET_FLOOD);
 }
 
 static void admit(struct net_connections *all)

@@ -29,7 +29,8 @@ struct net_connection {
     uint64_t since; /* net_clock() at the beginning of the state */
     struct net_address *address;
     char from[NET_ADDRESS_TEXT];
-    size_t octets; /* of this request, or beside this reply */
+    size_t octets;    /* of this request, or beside this reply */
+    unsigned records; /* of TLS, since the last octet that they brought */
     struct net_screen screen;
 };
 
@@ -43,6 +44,7 @@ void net_connections_listen(struct net_connections *all, struct evhttp_bound_soc
 int net_connection_new(struct net_connections *all, SSL *ssl, struct bufferevent *bev);
 struct net_connection *net_connection_of(const SSL *ssl);
 void net_connection_shaken(const SSL *ssl); /* the handshake is done */
+void net_connection_record(const SSL *ssl); /* a record has come, whatever it holds */
 /* The request is whole: what came so far is all that may come. */
 void net_connection_answering(struct net_connection *connection);
 void net_connection_replied(struct net_connection *connection);

@@ -14,6 +14,7 @@
 #include "provision/station/net/basic.h"
 #include "provision/station/net/framing.h"
 #include "provision/station/net/known.h"
+#include "provision/station/net/lines.h"
 #include "provision/station/net/link.h"
 #include "provision/station/net/reply.h"
 #include "src/base/error.h"
@@ -102,7 +103,7 @@ static const char *operation_name(enum wire_kind kind)
     return kind == WIRE_ENROL ? "simpleenroll" : "simplereenroll";
 }
 
-/* One line an enrolment. The plant is the one that the signer's certificate names. */
+/* One line an enrolment (lines.h). The plant is the one that the signer's certificate names. */
 static void record(const struct enrolment *enrolment, const struct wire_answer *answer)
 {
     PC_CLEANUP(X509_free_ref) X509 *leaf = NULL;
@@ -145,10 +146,13 @@ static void on_answer(const struct wire_answer *answer, enum net_turned why, voi
 {
     pc_autofree struct enrolment *enrolment = arg;
     const struct visit visit = {enrolment->service, enrolment->request, enrolment->connection, ""};
-    if (answer) {
+    bool given = answer && answer->outcome == WIRE_DONE;
+    bool line = given || net_lines_take(&enrolment->service->lines);
+    if (answer)
         enrolment->service->counters.outcomes[enrolment->kind][answer->outcome]++;
+    if (line && answer) {
         record(enrolment, answer);
-    } else {
+    } else if (line) {
         pc_log(PC_LOG_NOTICE, "%s from %s: put off, %s", operation_name(enrolment->kind), enrolment->from,
                why == NET_LATE ? "no answer of the signer in time" : "the signer is gone");
     }

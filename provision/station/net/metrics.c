@@ -24,6 +24,7 @@ struct net_metrics {
     struct net_service *service;
     struct evhttp *http;
     struct evconnlistener *listener;
+    struct event *second; /* passes */
     TAILQ_HEAD(, reader) readers;
     unsigned count;
 };
@@ -199,9 +200,26 @@ static struct bufferevent *on_reader(struct event_base *base, void *arg)
     return bev;
 }
 
+/* No socket to be had on this machine: the listener, which would try at once again, rests for a moment. (The
+ * argument is evhttp's.) */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    (void)arg;
+    evconnlistener_disable(listener);
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+    struct net_metrics *metrics = arg;
+    (void)fd, (void)what;
+    if (metrics->count < READERS)
+        evconnlistener_enable(metrics->listener);
+}
+
 int net_metrics_new(struct net_service *service, struct net_metrics **ret)
 {
     PC_CLEANUP(net_metrics_free_ref) struct net_metrics *metrics = calloc(1, sizeof *metrics);
+    const struct timeval second = {.tv_sec = 1};
     if (!metrics || !(metrics->http = evhttp_new(service->base)))
         return pc_fail(PC_EFAIL, "out of memory");
     metrics->service = service;
@@ -214,8 +232,11 @@ int net_metrics_new(struct net_service *service, struct net_metrics **ret)
     evhttp_set_max_body_size(metrics->http, 0);
     metrics->listener =
         evconnlistener_new(service->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, service->settings->metrics);
-    if (!metrics->listener || !evhttp_bind_listener(metrics->http, metrics->listener))
+    metrics->second = event_new(service->base, -1, EV_PERSIST, on_second, metrics);
+    if (!metrics->second || event_add(metrics->second, &second) != 0 || !metrics->listener ||
+        !evhttp_bind_listener(metrics->http, metrics->listener))
         return pc_fail(PC_EFAIL, "the metrics' listener cannot be served");
+    evconnlistener_set_error_cb(metrics->listener, on_accept_error);
     *ret = pc_steal(metrics);
     return 0;
 }
@@ -226,6 +247,8 @@ void net_metrics_free(struct net_metrics *metrics)
     if (!metrics)
         return;
     metrics->listener = NULL;
+    if (metrics->second)
+        event_free(metrics->second);
     if (metrics->http)
         evhttp_free(metrics->http);
     while (metrics->http && (reader = TAILQ_FIRST(&metrics->readers)))

@@ -18,6 +18,7 @@
 #include "provision/station/net/connection.h"
 #include "provision/station/net/est.h"
 #include "provision/station/net/known.h"
+#include "provision/station/net/lines.h"
 #include "provision/station/net/link.h"
 #include "provision/station/net/metrics.h"
 #include "provision/station/net/tls.h"
@@ -53,6 +54,7 @@ void net_stop(void)
 
 static void finish(struct net_service *service)
 {
+    net_lines_tell(&service->lines);
     service->over = true;
     event_base_loopbreak(service->base);
 }

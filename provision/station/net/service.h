@@ -30,6 +30,12 @@ struct net_counters {
     uint64_t outcomes[WIRE_REENROL + 1][WIRE_OUTCOMES]; /* simpleenroll, simplereenroll */
 };
 
+/* Lines of the log for what nobody had to prove anything for: so many a minute. */
+struct net_lines {
+    uint64_t since; /* net_clock() when this minute began */
+    unsigned written, left_out;
+};
+
 struct net_service {
     const struct net_settings *settings;
     struct event_base *base;
@@ -40,6 +46,7 @@ struct net_service {
     struct net_tls *tls;
     struct net_metrics *metrics;
     struct net_counters counters;
+    struct net_lines lines;
     struct event *stop, *drained;
     bool ready, draining, over;
     uint64_t drained_by; /* net_clock() */

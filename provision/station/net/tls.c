@@ -67,13 +67,24 @@ static void on_progress(const SSL *ssl, int where, int result)
         net_connection_shaken(ssl);
 }
 
+static void on_message(int written, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+    (void)version, (void)data, (void)len, (void)arg;
+    if (!written && type == SSL3_RT_HEADER)
+        net_connection_record(ssl);
+}
+
 static void set_options(SSL_CTX *context)
 {
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+    /* Else one SSL_read goes on for as long as a client sends records without data in them, and nobody else's
+     * turn comes. */
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_info_callback(context, on_progress);
+    SSL_CTX_set_msg_callback(context, on_message);
     SSL_CTX_set_verify_depth(context, DEPTH);
     SSL_CTX_set_max_cert_list(context, CHAIN_BYTES);
 }

@@ -38,6 +38,13 @@ def good(st):
     return status == 200, time.monotonic() - start
 
 
+def served(st):
+    try:
+        return good(st)[0]
+    except OSError:
+        return False
+
+
 def drip(s, pieces, pause):
     """Seconds until a write or read fails, a piece at a time."""
     start = time.monotonic()
@@ -117,6 +124,59 @@ def test_connections():
     st.stop()
 
 
+def test_unfinished():
+    for limit in ['connections', 'per_address']:
+        st = Station(idle=30, request=20, **{limit: 20})
+        begun = [st.connect() for _ in range(20)]
+        for s in begun:
+            s.sendall(b'G')
+        wait_for(lambda: st.value('connections{state="reading"}') == 20)
+        ok(wait_for(lambda: served(st), 4), f'requests that are never ended keep nobody out ({limit})')
+        ok(sum(map(is_open, begun)) >= 15, 'and only as many go as must')
+        for s in begun:
+            s.close()
+        st.stop()
+
+
+def test_greedy():
+    """Records that bring nothing: one client alone must not have the whole station."""
+    st = Station(idle=30)
+    greedy = [subprocess.Popen([HERE + 'net-greedy', str(st.port), '3'], stdout=subprocess.PIPE) for _ in range(3)]
+    for process in greedy:
+        process.stdout.readline()
+    served, took = good(st)
+    ok(served and took < 2, 'a request is served beside clients that send nothing but KeyUpdates', took)
+    ok([process.wait() for process in greedy] == [0, 0, 0] and st.value('limits_hit_total{limit="octets"}') == 3,
+       'and these are turned away', [process.stdout.read() for process in greedy])
+    st.stop()
+
+
+def test_no_socket():
+    st = Station(connections=1000, handshake=30, files=40)
+    silent = [socket.create_connection(('127.0.0.1', st.port)) for _ in range(60)]
+    readers = [socket.create_connection(('127.0.0.1', st.metrics_port)) for _ in range(4)]
+    ok(wait_for(lambda: len(os.listdir(f'/proc/{st.process.pid}/fd')) == 40), 'all sockets are taken')
+    time.sleep(1)
+    ok(st.lines().count('accept()') < 20, 'a service that gets no more sockets does not ask for them all the time', st.lines().count('accept()'))
+    for s in silent + readers:
+        s.close()
+    ok(wait_for(lambda: served(st)) and 'plantca_' in st.metrics(), 'and goes on when there are some again')
+    st.stop()
+
+
+def test_log():
+    """A line a refusal is for people; whoever is on the network cannot fill the journal with them."""
+    st = Station(idle=30)
+    with st.connect() as s:
+        refused = [enrol(s, 'unknown')[0] for _ in range(700)]
+        issued = [enrol(s)[0] for _ in range(20)]
+    lines = st.lines()
+    told = lines.count('127.0.0.1: not admitted')
+    ok(set(refused) == {401} and 100 <= told <= 600, 'so many lines a minute of refusals', told)
+    ok(set(issued) == {200} and lines.count('issued plant') == 20, 'and what is issued is told all the same', lines[-500:])
+    ok(st.stop() == 0 and re.search(r'enrolments were answered without a line: \d+', st.lines()), 'and how many were left out', st.lines()[-500:])
+
+
 def test_signer():
     st = Station(sandbox='yes', questions=4, answer=1, request=1)
     asked = [st.connect() for _ in range(4)]
@@ -183,5 +243,5 @@ def test_renewal():
     ok(st.stop() == 0, 'ends with 0')
 
 
-at_once(test_renewal, test_deadlines, test_connections, test_signer)
+at_once(test_renewal, test_deadlines, test_connections, test_unfinished, test_greedy, test_no_socket, test_log, test_signer)
 done()

@@ -1,5 +1,5 @@
 # The network service with a signer that does as it is told, started for a test, and HTTP as a hostile client speaks it.
-import atexit, base64, concurrent.futures, os, re, signal, socket, ssl, subprocess, sys, tempfile, threading, time
+import atexit, base64, concurrent.futures, os, re, resource, signal, socket, ssl, subprocess, sys, tempfile, threading, time
 
 HERE = os.environ['PC_BUILD'] + '/tests/integration/station/attack/'
 PLANT = 'a1b2c3d4-0000-0000-0000-000000000001'
@@ -70,7 +70,7 @@ def body_of(name):
 
 
 class Station:
-    def __init__(self, sandbox='no', life=86400, **limits):
+    def __init__(self, sandbox='no', life=86400, files=None, **limits):
         self.life = life
         self.path = DIR + f'signer{time.monotonic_ns()}.sock'
         self.signer = None
@@ -78,7 +78,8 @@ class Station:
         self.log = open(DIR + f'log{time.monotonic_ns()}', 'w+')
         self.process = subprocess.Popen([HERE + 'net-serve', self.path, sandbox] +
                                         [f"{k.replace('_', '-')}={v}" for k, v in limits.items()],
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))))
         atexit.register(self.kill)
         words = self.process.stdout.readline().split()
         if len(words) != 2:
