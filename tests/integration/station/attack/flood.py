@@ -3,7 +3,8 @@ import resource
 from station import *
 
 COUNT = int(sys.argv[1])
-PER_CONNECTION = 64 * 1024  # octets that an idle connection may cost
+# octets that an idle connection may cost; a sanitizer's redzones and quarantine are its own
+PER_CONNECTION = (512 if os.environ.get('PC_PRELOAD') else 64) * 1024
 make_ca('ca')
 make_client('plc')
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

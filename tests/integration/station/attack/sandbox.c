@@ -40,6 +40,7 @@ static int tried(int (*attempt)(void))
     int status;
     assert_true(child >= 0);
     if (child == 0) {
+        signal(SIGSEGV, SIG_DFL); /* cmocka would have it that this is the test */
         if (net_sandbox(signer) < 0)
             _exit(50);
         _exit(attempt() ? DONE : REFUSED);
@@ -172,6 +173,86 @@ static int writes_from_outside(void)
     return (int)syscall(SYS_process_vm_readv, getppid(), &byte, 1, &byte, 1, 0) >= 0;
 }
 
+/* Other ways to a file, to memory of others, to a program, to the kernel. The arguments do not matter: the
+ * call alone is the end. */
+static const long calls[] = {
+    SYS_open_by_handle_at,
+    SYS_name_to_handle_at,
+    SYS_io_uring_setup,
+    SYS_memfd_create,
+    SYS_execveat,
+    SYS_process_vm_writev,
+    SYS_process_madvise,
+    SYS_pidfd_open,
+    SYS_pidfd_getfd,
+    SYS_tgkill,
+    SYS_rt_sigqueueinfo,
+    SYS_prctl,
+    SYS_clone,
+    SYS_clone3,
+    SYS_vfork,
+    SYS_unshare,
+    SYS_setns,
+    SYS_bpf,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_userfaultfd,
+    SYS_perf_event_open,
+    SYS_mount,
+    SYS_open_tree,
+    SYS_move_mount,
+    SYS_chroot,
+    SYS_seccomp,
+    SYS_personality,
+    SYS_pkey_mprotect,
+    SYS_remap_file_pages,
+    SYS_sendmsg,
+    SYS_recvmsg,
+    SYS_sendmmsg,
+    SYS_bind,
+    SYS_dup2,
+    SYS_shmat,
+    SYS_mq_open,
+    SYS_setuid,
+    SYS_capset,
+    SYS_truncate,
+    SYS_unlink,
+    SYS_rename,
+    SYS_chmod,
+    SYS_inotify_init1,
+    SYS_fanotify_init,
+    SYS_kcmp,
+    SYS_timer_create,
+    SYS_setrlimit,
+    SYS_sched_setscheduler,
+};
+static long call;
+
+static int makes_call(void)
+{
+    return syscall(call, 0, 0, 0, 0, 0, 0) >= 0;
+}
+
+#ifdef __x86_64__
+/* The same kernel by its other doors: the calls of 32 bits and of x32. */
+static int opens_by_32_bits(void)
+{
+    long r = 5; /* open */
+    __asm__ volatile("int $0x80" : "+a"(r) : "b"(0L), "c"(0L), "d"(0L) : "memory");
+    return r >= 0;
+}
+
+static int opens_by_x32(void)
+{
+    return syscall(0x40000000 + SYS_open, 0, 0, 0) >= 0;
+}
+#endif
+
+static int sets_owner(void)
+{
+    return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
+}
+
 /* --- what it may --- */
 
 static int connects_to_the_signer(void)
@@ -224,6 +305,22 @@ static void test_killed(void **state)
         assert_int_equal(tried(attempts[i]), KILLED + SIGSYS);
 }
 
+static void test_calls(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        call = calls[i];
+        if (tried(makes_call) != KILLED + SIGSYS)
+            fail_msg("call %ld is not the end of the process", call);
+    }
+    assert_int_equal(tried(sets_owner), KILLED + SIGSYS);
+#ifdef __x86_64__
+    /* A kernel without 32 bits ends it in its own way. */
+    assert_in_range(tried(opens_by_32_bits), KILLED + 1, KILLED + SIGSYS);
+    assert_int_equal(tried(opens_by_x32), KILLED + SIGSYS);
+#endif
+}
+
 static void test_allowed(void **state)
 {
     (void)state;
@@ -246,10 +343,8 @@ static void listen_at(const char *path)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_allowed),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_refused), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_calls), cmocka_unit_test(test_allowed),
     };
     if (argc < 4)
         return 2;
