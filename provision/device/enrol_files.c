@@ -1,7 +1,9 @@
 /* Enrolment by a folder that is carried to the station and back: UUID.csr goes, UUID.crt comes. Each file
  * appears whole or not at all, and nothing on the stick is believed that install would not believe. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "provision/device/enrol_steps.h"
 #include "src/base/error.h"
@@ -76,6 +78,15 @@ static int leave_request(struct dev *dev, const char *path, const char *plant, s
     return pc_file_write(path, pem.data, pem.len, &options);
 }
 
+/* A request that is answered is none for the next round. A stick that cannot be written to is no fault of
+ * what is installed. */
+static void take_request_off(const char *folder, const char *path)
+{
+    if ((unlink(path) != 0 && errno != ENOENT) || pc_dir_sync(folder) < 0)
+        pc_log(PC_LOG_WARNING, "%s: the request is answered, but cannot be removed: %s", path,
+               strerror(errno));
+}
+
 int dev_enrol_files(struct dev *dev, const char *folder, const struct dev_enrol_order *order,
                     struct dev_enrol_report *ret)
 {
@@ -94,5 +105,9 @@ int dev_enrol_files(struct dev *dev, const char *folder, const struct dev_enrol_
         return pc_fail(PC_EFAIL, "out of memory");
     /* First, so that a reply which is refused leaves the station something to answer. */
     r = leave_request(dev, csr, plant, ret);
-    return r < 0 ? r : take_reply(dev, crt, order, ret);
+    if (r == 0)
+        r = take_reply(dev, crt, order, ret);
+    if (r == 0)
+        take_request_off(folder, csr);
+    return r;
 }

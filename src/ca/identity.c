@@ -78,6 +78,7 @@ static int judge_same_key(const struct identity_request *request, const struct i
 {
     const struct ca_record *c = &current->record;
     bool window = request->now > c->not_after - request->renew_window;
+    bool renew = request->renew || (request->renew_due && window);
     char end[PC_TIME_TEXT];
     pc_time_format(c->not_after, end);
     if (request->replace && !replaced_already(request, facts, current))
@@ -89,11 +90,11 @@ static int judge_same_key(const struct identity_request *request, const struct i
             "identity-window",
             "%s: certificate %s ends %s, outside the renewal window; without --renew it is given again",
             request->subject, c->serial, end);
-    if (request->renew && request->revoke_old >= 0 && request->revoke_old != REASON_SUPERSEDED)
+    if (renew && request->revoke_old >= 0 && request->revoke_old != REASON_SUPERSEDED)
         return pc_refuse("identity-revoked",
                          "%s: revoking %s as %s would revoke the key that is to be renewed", request->subject,
                          c->serial, pki_reason_name(request->revoke_old));
-    if (request->renew ||
+    if (renew ||
         (request->replace_any && (window || request->names_differ || current->issuer != request->issuer))) {
         *verdict = (struct identity_verdict){.act = IDENTITY_ISSUE, .predecessor = current};
         return 0;

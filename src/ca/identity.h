@@ -10,6 +10,7 @@ struct identity_request {
     int64_t issuer; /* row of the CA that would sign */
     /* What the caller is authorised for. */
     bool renew;                /* a successor for the same key */
+    bool renew_due;            /* the same, but only where it is due: before that, what is current is given */
     const char *replace;       /* serial that another key may replace; NULL: none */
     bool replace_any;          /* whatever is current may be replaced (the broker's own certificate) */
     bool names_differ;         /* with replace_any: the current one has other names than are wanted now */

@@ -16,12 +16,13 @@ count() { json "$2" "sum(l.get('outcome') == '$1' for l in lines) == $3 and d['$
 refused() {
     json "$3" "[l['error']['name'] for l in lines if l.get('input', '').endswith('$2')] == ['$1']"
 }
+pubkey_of() { openssl "$1" -in "$2" -noout -pubkey; }
 uuid() { printf 'a1b2c3d4-0000-4000-8000-%012d' "$1"; }
 
 expect 2 "no folder for the chains" batch requests
 expect 2 "chains to standard output" batch requests -o -
 expect 1 "an input that is not there" batch none -o out1
-for option in "--plant $UUID1" --renew "--replace 1234" "--revoke-old superseded" -n; do
+for option in "--plant $UUID1" "--replace 1234" "--revoke-old superseded" -n; do
     # shellcheck disable=SC2086 # option and value
     expect 2 "${option%% *} with a batch" batch requests -o out1 $option
 done
@@ -292,4 +293,26 @@ wait $pid 2>/dev/null
 check "run again after SIGKILL" batch many -o killed --json
 count already "finds it all" 3000
 same "$(chains killed)" 3000 "and writes the chains"
+
+# A stick that goes round: whoever is due gets a successor, whoever is not what there is, and another key needs a decision.
+mkdir stick
+due=$(uuid 901)
+new_csr "$due" due.key "stick/$due.csr"
+check "a first certificate from the stick" batch stick -o stick --renew --json
+count issued "is issued" 1
+first=$(serial_of "stick/$due.crt")
+check "not due" batch stick -o stick --renew --json
+count already "it is given again" 1
+new_csr "$UUID2" another.key "stick/$UUID2.csr"
+stick_later() { days_later 700 "$PLANTCA" sign --batch stick -o stick --json "$@"; }
+expect 5 "due, without --renew" stick_later
+refused identity-window "$due.csr" "is refused"
+rm "stick/$due.crt"
+expect 5 "due, with --renew, beside another key for a plant" stick_later --renew
+count issued "the one that is due gets a successor" 1
+same "$([ "$(serial_of "stick/$due.crt")" != "$first" ] && pubkey_of x509 "stick/$due.crt")" "$(pubkey_of req "stick/$due.csr")" "for its key"
+refused identity-current "$UUID2.csr" "the other key is refused"
+rm "stick/$UUID2.csr"
+check "again" stick_later --renew
+count already "the successor is given" 1
 finish

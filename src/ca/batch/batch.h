@@ -39,6 +39,7 @@ struct ca_batch_counts {
 struct ca_batch_options {
     const char *input;                 /* folder or manifest */
     const char *out;                   /* folder, made when it is not there */
+    bool renew;                        /* a key whose certificate is due or has expired gets a successor */
     const volatile sig_atomic_t *stop; /* set by a signal: what was begun is finished, the rest is left */
     void (*begin)(void *context);      /* once the token is ready, before anything is signed; may be NULL */
     /* Called by the caller's own thread: five times a second at most, and as each item ends. May be NULL. */
@@ -60,7 +61,8 @@ void ca_batch_report_clear(struct ca_batch_report *report);
  * that begins with "uuid" or "plant" is a header; paths are relative to the manifest's folder). Judged as a
  * whole before the PIN is asked for: a manifest that cannot be read is PC_EUSAGE "manifest-syntax", one that
  * names a plant twice PC_EREFUSED "manifest-twice", with both lines. Then each item by itself; a bad one
- * never stops the others. Each is judged as by ca_sign, without renewal and replacement.
+ * never stops the others. Each is judged as by ca_sign, without replacement, and
+ * without renewal unless `renew` says so.
  *
  * Recorded, signed and recorded as a single certificate is, but many share one transaction. The chain goes to
  * OUT/UUID.crt, a receipt to OUT/receipt-TIME-RANDOM.jsonl with its signature (CMS, detached, by the audit

@@ -100,7 +100,7 @@ static int judge_request(const struct batch *b, struct item *item)
 static void prepare(const struct batch *b, struct work *work)
 {
     work->enrolment = (struct enrolment){
-        .asked = {.revoke_old = -1},
+        .asked = {.renew_due = b->options->renew, .revoke_old = -1},
         .days = b->ca->settings->device_days,
         .issuance = {.plan = {.profile = &pki_profile_device,
                               .subject_key = work->request->key,

@@ -165,7 +165,7 @@ static void tell(struct cmd *cmd, struct show *show, const struct ca_batch_repor
 
 static int check_options(const struct cmd *cmd)
 {
-    static const char *const single[] = {"plant", "renew", "replace", "revoke-old", "dry-run"};
+    static const char *const single[] = {"plant", "replace", "revoke-old", "dry-run"};
     const char *profile = cmd_value(cmd, "profile");
 
     for (size_t i = 0; i < CMD_LENGTH(single); i++)
@@ -190,6 +190,7 @@ int plantca_sign_batch(struct cmd *cmd)
     const struct ca_batch_options options = {
         .input = cmd_value(cmd, "batch"),
         .out = cmd_value(cmd, "out"),
+        .renew = cmd_given(cmd, "renew"),
         .stop = &stop_wanted,
         .begin = begin,
         .progress = !cmd->quiet && isatty(STDERR_FILENO) ? progress : NULL,

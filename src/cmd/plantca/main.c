@@ -20,7 +20,7 @@ static const struct cmd_option sign_options[] = {
     {"profile", 0, "NAME", "kind of certificate: device, which is the default", NULL, NULL},
     {"batch", 0, "PATH", "many at once: a folder of UUID.csr, or lines uuid,csr-path", NULL, NULL},
     {"out", 'o', "FILE", "write the chain to FILE, not to standard output; --batch: a folder", NULL, NULL},
-    {"renew", 0, NULL, "inside the renewal window: a successor for the same key", NULL, NULL},
+    {"renew", 0, NULL, "a successor for the same key, where it is due; also with --batch", NULL, NULL},
     {"replace", 0, "SERIAL", "another key takes the place of this current certificate", NULL, NULL},
     {"revoke-old", 0, "REASON", "revoke the predecessor at once, not after the overlap", NULL, NULL},
     {"dry-run", 'n', NULL, "judge the request and sign nothing", NULL, NULL},

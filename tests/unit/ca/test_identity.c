@@ -32,7 +32,7 @@ struct row {
 
 struct asked {
     char key;
-    bool renew, replace_any, names_differ, live;
+    bool renew, due, replace_any, names_differ, live;
     const char *replace, *key_subject;
     int revoke_old; /* 0: none asked */
 };
@@ -73,6 +73,23 @@ static const struct {
     {"renewed when expired", {CURRENT('a', OVER)}, {.key = 'a', .renew = true}, ISSUE, NULL, 0, 1},
     {"renewed too early", {CURRENT('a', FAR)}, {.key = 'a', .renew = true}, REFUSED, "identity-window", 0, 0},
     {"renewed, nothing on record", {{0}}, {.key = 'a', .renew = true}, ISSUE, NULL, 0, 0},
+    {"renewed where due, inside the window",
+     {CURRENT('a', NEAR)},
+     {.key = 'a', .due = true},
+     ISSUE,
+     NULL,
+     0,
+     1},
+    {"renewed where due, expired", {CURRENT('a', OVER)}, {.key = 'a', .due = true}, ISSUE, NULL, 0, 1},
+    {"renewed where due, and it is not", {CURRENT('a', FAR)}, {.key = 'a', .due = true}, GIVE, NULL, 1, 0},
+    {"renewed where due, nothing on record", {{0}}, {.key = 'a', .due = true}, ISSUE, NULL, 0, 0},
+    {"renewed where due, by another key",
+     {CURRENT('a', NEAR)},
+     {.key = 'b', .due = true},
+     REFUSED,
+     "identity-current",
+     0,
+     0},
     {"renewed, old one revoked as superseded",
      {CURRENT('a', NEAR)},
      {.key = 'a', .renew = true, .revoke_old = 4},
@@ -383,6 +400,7 @@ static int judge(size_t i, struct ledger_certificate rows[4], struct identity_ve
         .key_sha256 = key,
         .issuer = 1,
         .renew = asked->renew,
+        .renew_due = asked->due,
         .replace = asked->replace,
         .replace_any = asked->replace_any,
         .names_differ = asked->names_differ,
@@ -428,7 +446,7 @@ static void table(void **state)
 static void revoked_keys_get_nothing(void **state)
 {
     (void)state;
-    for (unsigned bits = 0; bits < 32; bits++) {
+    for (unsigned bits = 0; bits < 64; bits++) {
         struct ledger_certificate rows[2];
         fill_row(&(struct row){.state = LEDGER_REVOKED, .key = 'a', .ends = FAR, .reason = 1}, 1, &rows[0]);
         fill_row(&(struct row){.state = LEDGER_CURRENT,
@@ -443,6 +461,7 @@ static void revoked_keys_get_nothing(void **state)
             .renew = bits & 4,
             .replace = bits & 8 ? "02" : NULL,
             .replace_any = bits & 16,
+            .renew_due = bits & 32,
             .revoke_old = -1,
             .now = NOW,
             .renew_window = WINDOW,
