@@ -19,7 +19,6 @@
 #define RETRY_DEFAULT 30
 #define BACKOFF_FIRST 1000 /* ms */
 #define BACKOFF_MAX 60000
-#define VISIT_MAX 60 /* seconds for one request, so that there is time for another */
 
 static int64_t now_ms(void)
 {
@@ -69,7 +68,7 @@ static int64_t wait_after(int r, const struct dev_enrol_order *order, const stru
 static unsigned seconds_left(int64_t until)
 {
     int64_t left = (until - now_ms() + 999) / 1000;
-    return left < 1 ? 1 : left > VISIT_MAX ? VISIT_MAX : (unsigned)left;
+    return left < 1 ? 1 : (unsigned)left;
 }
 
 /* Until there is an answer, or no time for another attempt. */
@@ -78,6 +77,8 @@ static int visit_until(struct dev_visit *visit, struct dev_enrol_report *report)
     int64_t until = now_ms() + (int64_t)visit->order->timeout * 1000, backoff = BACKOFF_FIRST;
     for (;;) {
         int r = dev_visit_make(visit, seconds_left(until), report);
+        if (report->retry_after > 0) /* whoever reads it may wait so long */
+            report->retry_after = clamp_retry(report->retry_after);
         int64_t wait = r < 0 ? wait_after(r, visit->order, report, &backoff) : -1;
         if (wait < 0 || now_ms() + wait >= until)
             return r;
@@ -113,7 +114,7 @@ static bool forgives(int r, const struct dev_enrol_order *order, const struct de
            strncmp(pc_error_name(), "station-", sizeof "station-" - 1) == 0;
 }
 
-int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret)
+static int enrol_once(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret)
 {
     struct dev_visit PC_CLEANUP(dev_visit_close) visit = {0};
     int r = dev_enrol_begin(dev, order->way, ret);
@@ -127,4 +128,14 @@ int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_e
     pc_log(PC_LOG_WARNING, "%s; the certificate is valid, so there is time", pc_error_text());
     ret->unasked = true;
     return 0;
+}
+
+int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret)
+{
+    int r = enrol_once(dev, order, ret);
+    if (r != PC_EPENDING || order->way != DEV_ENROL_NEEDED || strcmp(pc_error_name(), "set-changed") != 0)
+        return r;
+    dev_enrol_report_clear(ret);
+    *ret = (struct dev_enrol_report){0};
+    return enrol_once(dev, order, ret);
 }

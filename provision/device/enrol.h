@@ -33,7 +33,7 @@ struct dev_enrol_report {
     bool installed;           /* `install` is set */
     struct dev_install_report install;
     char key_sha256[PKI_FINGERPRINT_TEXT]; /* that was asked for; "" when none was */
-    int64_t retry_after;                   /* seconds, with PC_EPENDING */
+    int64_t retry_after;                   /* seconds, with PC_EPENDING; clamped */
 };
 void dev_enrol_report_clear(struct dev_enrol_report *report);
 
@@ -43,15 +43,17 @@ void dev_enrol_report_clear(struct dev_enrol_report *report);
  * that cacerts names, too. Between its steps neither lock nor TPM is held; each can be repeated, and a run
  * that was cut off ends, run again, at the same certificate.
  *
- * 0; PC_EPENDING "station-pending"; PC_EUNREACH "station-unreachable" after trying for `timeout` (but 0, with
- * `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid); PC_EREFUSED as est/client and
- * dev_install have it, and "enrol-anchor"; PC_EUSAGE; what dev_check says of a set that enrolment cannot
+ * 0; PC_EPENDING "station-pending", or "set-changed" when another run has installed a certificate meanwhile
+ * (DEV_ENROL_NEEDED begins again then); PC_EUNREACH "station-unreachable" after trying for `timeout` (but 0,
+ * with `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid); PC_EREFUSED as est/client
+ * and dev_install have it, and "enrol-anchor"; PC_EUSAGE; what dev_check says of a set that enrolment cannot
  * mend. `ret` is set in any case, and cleared by the caller. */
 int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret);
 
 /* The same by the files UUID.csr, which is written, and UUID.crt, which is read and installed, in `folder`:
  * PC_EPENDING "usb-pending" while no certificate of the key that is asked for is there. Of the order only
- * `way` and `ca` (or `trust`) count. PC_EREFUSED as dev_install when UUID.crt is not for this PLC. */
+ * `way` and `ca` (or `trust`) count; after the install the request is removed. PC_EREFUSED as dev_install
+ * when UUID.crt is not for this PLC. */
 int dev_enrol_files(struct dev *dev, const char *folder, const struct dev_enrol_order *order,
                     struct dev_enrol_report *ret);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "provision/device/request.h"
+#include "provision/device/salvage.h"
 #include "src/base/error.h"
 
 const char *dev_enrol_way_name(enum dev_enrol_way way)
@@ -71,11 +72,30 @@ int dev_enrol_begin(struct dev *dev, enum dev_enrol_way wanted, struct dev_enrol
     return 0;
 }
 
+/* The station may have let us wait for long, and nobody else had to. A request now would be for a set that
+ * is no more: on a first enrolment or a rekey it would make one key too many. */
+static int check_unchanged(const struct dev *dev, const struct dev_enrol_report *report)
+{
+    dev_autoinstalled installed = {0};
+    struct dev_leaf leaf = {0};
+    if (report->way == DEV_ENROL_ANEW && !report->status.installed)
+        return 0; /* what is damaged says nothing */
+    int r = dev_salvage_read(dev->settings.dir, &installed);
+    if (r == 0 && installed.leaf)
+        r = dev_leaf_describe(installed.leaf, &leaf);
+    if (r < 0 || strcmp(leaf.sha256, report->status.certificate_sha256) == 0)
+        return r;
+    return pc_fail_named(PC_EPENDING, "set-changed",
+                         "another run has installed a certificate meanwhile: look again what is needed");
+}
+
 int dev_enrol_request(struct dev *dev, const char *challenge, struct dev_enrol_report *report,
                       struct pc_bytes *ret_pem)
 {
     struct dev_key_report key = {0};
-    int r;
+    int r = check_unchanged(dev, report);
+    if (r < 0)
+        return r;
     if (report->way == DEV_ENROL_FIRST)
         r = dev_request_bound(dev, NULL, challenge, ret_pem, &key);
     else if (report->way == DEV_ENROL_RENEW)

@@ -17,6 +17,7 @@
 #include "src/pki/chain.h"
 #include "src/pki/openssl.h"
 
+#define REQUEST_MAX 60   /* seconds for one request, so that there is time for another */
 #define BOUND_ATTEMPTS 3 /* connections that a station may close under a request that is bound to it */
 
 static void chain_free_ref(STACK_OF(X509) * *chain)
@@ -143,7 +144,8 @@ int dev_visit_connect(const struct dev_visit *visit, unsigned timeout, EVP_PKEY 
         .key = key,
         .user = visit->shown ? NULL : dev->settings.plant,
         .password = visit->shown ? NULL : order->code,
-        .timeout = timeout,
+        .timeout = timeout < REQUEST_MAX ? timeout : REQUEST_MAX,
+        .whole = timeout,
     };
     r = est_client_open(&options, ret);
     if (r == 0)

@@ -24,7 +24,7 @@ int dev_visit_open(struct dev *dev, const struct dev_enrol_order *order, enum de
                    struct dev_visit *ret);
 void dev_visit_close(struct dev_visit *visit);
 
-/* A conversation with the station, of at most `timeout` seconds a request. The EVP_PKEY is the caller's to
+/* A conversation with the station, of at most `timeout` seconds. The EVP_PKEY is the caller's to
  * free, after the client. */
 int dev_visit_connect(const struct dev_visit *visit, unsigned timeout, EVP_PKEY **ret_key,
                       struct est_client **ret);

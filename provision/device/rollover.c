@@ -34,7 +34,8 @@ static bool is_anchor(X509 *certificate)
 }
 
 /* Whether `cross` says of the anchor's name and key what the anchor says of itself, and one of `anchors` says
- * it. */
+ * it. An issuing CA could say of itself what it likes: its own certificate, which has a path length, makes it
+ * no anchor (RFC 5280 §4.2.1.9). */
 static bool proves(X509 *cross, const X509 *anchor, const STACK_OF(X509) * anchors, int64_t at)
 {
     const struct pki_chain_rules rules = {.anchors = anchors, .at = at, .ignore_not_yet = true};
@@ -42,8 +43,8 @@ static bool proves(X509 *cross, const X509 *anchor, const STACK_OF(X509) * ancho
     bool fine = chain && X509_NAME_cmp(X509_get_subject_name(cross), X509_get_subject_name(anchor)) == 0 &&
                 EVP_PKEY_eq(X509_get0_pubkey(cross), X509_get0_pubkey(anchor)) == 1 &&
                 X509_check_purpose(cross, -1, 0) == 1 && X509_check_ca(cross) == 1 &&
-                X509_self_signed(cross, 0) == 0 && sk_X509_push(chain, cross) > 0 &&
-                pki_chain_verify(chain, &rules) == 0;
+                X509_get_pathlen(cross) < 0 && X509_self_signed(cross, 0) == 0 &&
+                sk_X509_push(chain, cross) > 0 && pki_chain_verify(chain, &rules) == 0;
     ERR_clear_error();
     return fine;
 }

@@ -33,6 +33,6 @@ est_prepare() {
     cp CA.crt est/cacerts.pem
     station_certificate CA
     PORT=$(free_port)
-    printf '[station]\nurl = https://127.0.0.1:%s\ntimeout = 1s\n[renew]\nbefore = 10d\n' "$PORT" >>"$PLANTCERT_CONFIG"
+    printf '[station]\nurl = https://127.0.0.1:%s\ntimeout = 20s\n[renew]\nbefore = 10d\n' "$PORT" >>"$PLANTCERT_CONFIG"
     behave ok
 }

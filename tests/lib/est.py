@@ -105,6 +105,14 @@ class Station(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         elif word == "garbage":
             self.answer(200, b"MIIB!!!!", "application/pkcs7-mime")
+        elif word == "late":
+            time.sleep(float(value))
+            return False
+        elif word == "held":
+            self.note("held")
+            while not os.path.exists(path("go")):
+                time.sleep(0.05)
+            return False
         elif word == "slow":
             time.sleep(1.5)
             self.close_connection = True

@@ -3,6 +3,7 @@
 #include "src/cmd/plantcert/plantcert.h"
 
 #include <limits.h>
+#include <sys/stat.h>
 
 #include "src/base/error.h"
 #include "src/base/secret.h"
@@ -23,6 +24,17 @@ static int read_anchors(const char *path, struct pc_bytes *bytes, const struct p
     if (rc == 0)
         *ret = bytes;
     return rc;
+}
+
+/* Whoever can write it decides who the station is, and on a first enrolment who the CA is. */
+static int check_writers(const char *path)
+{
+    struct stat status;
+
+    if (path == NULL || stat(path, &status) != 0 || (status.st_mode & S_IWOTH) == 0)
+        return 0; /* that it is not there, its reader tells */
+    return pc_fail_named(PC_EUSAGE, "station-trust", "%s: mode %04o: anyone can exchange this trust anchor",
+                         path, (unsigned)(status.st_mode & 07777));
 }
 
 /* A code is used once: the file that the configuration names may be gone by the time of a renewal. */
@@ -61,8 +73,11 @@ int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_
         .timeout = whole_time(cmd),
         .wait = plantcert_takes(cmd, "wait") && cmd_given(cmd, "wait"),
     };
-    int rc = read_anchors(pc_config_get(cmd->config, "station", "trust"), &station->trust, &order.trust);
+    const char *trust = pc_config_get(cmd->config, "station", "trust");
+    int rc = check_writers(trust);
 
+    if (rc == 0)
+        rc = read_anchors(trust, &station->trust, &order.trust);
     if (rc == 0 && plantcert_takes(cmd, "ca"))
         rc = read_anchors(cmd_value(cmd, "ca"), &station->ca, &order.ca);
     if (rc == 0 && plantcert_takes(cmd, "code-fd"))

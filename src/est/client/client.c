@@ -87,8 +87,8 @@ static bool set_up(struct est_client *client)
         {CURLOPT_SSL_VERIFYHOST, 2},
         {CURLOPT_SSL_SESSIONID_CACHE, 0},
         {CURLOPT_MAXCONNECTS, 1},
-        {CURLOPT_TIMEOUT, timeout},
         {CURLOPT_CONNECTTIMEOUT, timeout < CONNECT_MAX ? timeout : CONNECT_MAX},
+        {CURLOPT_QUICK_EXIT, 1}, /* a name server that does not answer is not waited for beyond that */
         {CURLOPT_HTTPAUTH, CURLAUTH_BASIC},
         {CURLOPT_HTTP09_ALLOWED, 0},
     };
@@ -114,6 +114,7 @@ int est_client_open(const struct est_client_options *options, struct est_client 
         return pc_fail(PC_EFAIL, "libcurl cannot begin");
     client->options = *options;
     client->alert = EST_NONE;
+    client->until = est_now() + (int64_t)options->whole * 1000;
     if (sk_X509_num(options->anchors) < 1)
         return pc_fail(PC_EUSAGE, "no trust anchor for the station's certificate");
     CURLU *url = curl_url();

@@ -20,6 +20,7 @@ struct est_client_options {
     const char *user; /* HTTP Basic, sent only when the server asks for it; NULL: none */
     const struct pc_secret *password;
     unsigned timeout; /* seconds for each request, connecting included */
+    unsigned whole;   /* seconds for all of them, from the opening of the client on */
 };
 
 struct est_client;

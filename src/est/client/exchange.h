@@ -14,6 +14,7 @@ struct est_client {
     CURL *easy;
     char base[EST_URL_TEXT]; /* https://host:port/.well-known/est[/label] */
     char host[256];          /* that the server's certificate must name; an address without brackets */
+    int64_t until;           /* by the monotonic clock, ms: when the time for all requests is over */
     int64_t retry_after;
     bool challenged;                /* the server has asked for HTTP Basic */
     bool bound;                     /* the request holds `binding`: no other connection will do */
@@ -41,6 +42,7 @@ void est_answer_clear(struct est_answer *answer);
 /* transfer.c: libcurl's callbacks for an answer's parts. */
 size_t est_on_body(char *data, size_t size, size_t count, void *answer);
 size_t est_on_header(char *data, size_t size, size_t count, void *answer);
+int64_t est_now(void); /* transfer.c: ms of the monotonic clock */
 /* transfer.c: GET, or POST of `body`, of base/`operation`; whatever status comes back is 0. PC_E… as client.h
  * has it where none came. */
 int est_transfer(struct est_client *client, const char *operation, const struct pc_bytes *body,

@@ -77,6 +77,7 @@ CURLcode est_tls_begin(CURL *easy, void *context, void *argument)
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(tls, judge, client);
     SSL_CTX_set_info_callback(tls, on_event);
+    SSL_CTX_set_keylog_callback(tls, NULL); /* libcurl's, where the environment has SSLKEYLOGFILE */
     /* tls-unique is the first handshake's Finished only without these two (RFC 5929 §3.1). */
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 
@@ -94,6 +95,21 @@ static bool prepare(struct est_client *client, const char *url, const struct pc_
                             named ? (const char *)client->options.password->data : NULL) == CURLE_OK;
 }
 
+int64_t est_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What is left of the whole, and no more than one request may take. False: nothing is. */
+static bool limit_time(struct est_client *client)
+{
+    int64_t left = client->until - est_now(), most = (int64_t)client->options.timeout * 1000;
+    return left > 0 &&
+           curl_easy_setopt(client->easy, CURLOPT_TIMEOUT_MS, (long)(left < most ? left : most)) == CURLE_OK;
+}
+
 static void append(struct curl_slist **list, const char *line)
 {
     struct curl_slist *longer = curl_slist_append(*list, line);
@@ -125,8 +141,8 @@ int est_transfer(struct est_client *client, const char *operation, const struct 
     client->untrusted[0] = client->words[0] = '\0';
     append(&lines, "Content-Type: " EST_TYPE_REQUEST);
     append(&lines, "Expect:"); /* no waiting for a 100 */
-    CURLcode code = CURLE_FAILED_INIT;
-    if (prepare(client, url, body, &answer) &&
+    CURLcode code = limit_time(client) ? CURLE_FAILED_INIT : CURLE_OPERATION_TIMEDOUT;
+    if (code != CURLE_OPERATION_TIMEDOUT && prepare(client, url, body, &answer) &&
         curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, body ? lines : NULL) == CURLE_OK)
         code = curl_easy_perform(client->easy);
     curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, NULL);
