@@ -1,9 +1,11 @@
 #!/bin/bash
-# What the device's side costs in TPM commands, counted at the TCTI: a new identity, and the check at boot.
+# What the device's side costs in TPM commands, counted at the TCTI: a new identity, the check at boot, and the same from a station.
 . "${PC_SOURCE:?}/tests/lib/common.sh" || exit 1
 # shellcheck source=tests/cli/setup.sh
 . "$PC_SOURCE/tests/cli/setup.sh"
 . "$PC_SOURCE/tests/integration/tpm/driver.sh"
+# shellcheck source=tests/cli/est.sh
+. "$PC_SOURCE/tests/cli/est.sh"
 need openssl
 cd "$WORK" || exit 1
 plc_start
@@ -45,4 +47,23 @@ identity ec:P-256 handle 10 2 2 1
 identity ec:P-256 blob 8 5 5 4
 identity rsa:2048 handle 11 2 2 1
 identity rsa:2048 blob 9 5 5 4
+
+# enrolments KIND STORE FIRST NEEDED RENEW REKEY: the most that each may cost from a station, to which the TPM signs the TLS handshake, too.
+enrolments() {
+    rm -rf voke && mkdir voke
+    sed -i "s|^key .*|key = $1|; s|^store .*|store = $2|" "$PLANTCERT_CONFIG"
+    costs "$3" "enroll ($1, $2)" "$PLANTCERT" enroll
+    costs "$4" "enroll, nothing needed" "$PLANTCERT" enroll
+    behave successor 25
+    costs "$5" "renew" "$PLANTCERT" renew
+    behave ok
+    costs "$6" "rekey" "$PLANTCERT" rekey
+    check "… nothing stays loaded" swtpm_is_clean
+    costs 99 "forget" "$PLANTCERT" forget --force
+}
+est_prepare
+sed -i "/^url/a trust = $WORK/CA.crt" "$PLANTCERT_CONFIG"
+station
+enrolments ec:P-256 handle 14 1 7 17
+enrolments ec:P-256 blob 18 4 19 27
 finish
