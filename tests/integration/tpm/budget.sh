@@ -63,7 +63,7 @@ enrolments() {
 }
 est_prepare
 sed -i "/^url/a trust = $WORK/CA.crt" "$PLANTCERT_CONFIG"
-station
+station TLSv1_3
 enrolments ec:P-256 handle 14 1 7 17
 enrolments ec:P-256 blob 18 4 19 27
 finish
