@@ -63,8 +63,10 @@ int ca_sign(struct ca *ca, const struct pc_bytes *csr, const struct ca_sign_opti
         r = pc_fail(PC_EUSAGE, "certificateHold is not a reason that ends an overlap");
     if (r < 0)
         return r;
-    const struct pki_request_rules rules = {
-        .profile = &pki_profile_device, .plant = options->plant, .issuer_key = ca->public_key};
+    const struct pki_request_rules rules = {.profile = &pki_profile_device,
+                                            .plant = options->plant,
+                                            .issuer_key = ca->public_key,
+                                            .issuer = ca->certificate};
     r = judge_request(ca, csr, &rules, options->plant, &request);
     if (r < 0)
         return r;
@@ -133,8 +135,11 @@ int ca_broker(struct ca *ca, const struct ca_broker_options *options, struct ca_
         r = pki_san_add(hosts, cn);
     if (r < 0)
         return r;
-    const struct pki_request_rules rules = {
-        .profile = &pki_profile_broker, .host = cn, .hosts = hosts, .issuer_key = ca->public_key};
+    const struct pki_request_rules rules = {.profile = &pki_profile_broker,
+                                            .host = cn,
+                                            .hosts = hosts,
+                                            .issuer_key = ca->public_key,
+                                            .issuer = ca->certificate};
     if (options->csr)
         r = judge_request(ca, options->csr, &rules, cn, &request);
     struct enrolment enrolment = {

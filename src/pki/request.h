@@ -20,6 +20,8 @@ struct pki_request_rules {
     const char *host;           /* broker, station: must equal the CN */
     const GENERAL_NAMES *hosts; /* broker, station: a SAN that is asked for must be exactly these */
     const EVP_PKEY *issuer_key; /* the CA's own key, which is never certified again; or NULL */
+    const X509 *issuer; /* its certificate: an authorityKeyIdentifier that is asked for must be what it
+                           makes us set; NULL: none may be asked for */
 };
 
 /* What is taken from an accepted request: nothing else of it reaches a certificate. */

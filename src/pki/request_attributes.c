@@ -71,7 +71,22 @@ static int judge_san(X509_EXTENSION *asked, const struct pki_request_rules *rule
     return 0;
 }
 
-/* `set` is what the profile puts into the certificate. */
+/* What every certificate of this issuer gets beside its profile: a client that copies its old certificate's
+ * extensions into the request for the next one asks for it. */
+static int add_authority(const struct pki_request_rules *rules, STACK_OF(X509_EXTENSION) * *set)
+{
+    int rc;
+    PC_CLEANUP(AUTHORITY_KEYID_free_ref) AUTHORITY_KEYID *authority = NULL;
+
+    if (!rules->issuer)
+        return 0;
+    rc = pki_authority_key_id(rules->issuer, rules->issuer_key, &authority);
+    if (!rc && X509V3_add1_i2d(set, NID_authority_key_identifier, authority, 0, X509V3_ADD_APPEND) != 1)
+        rc = pc_fail_openssl(PC_EFAIL, "authorityKeyIdentifier");
+    return rc;
+}
+
+/* `set` is what is put into the certificate. */
 static int judge_extension(X509_EXTENSION *asked, const STACK_OF(X509_EXTENSION) * set,
                            const struct pki_request_rules *rules, const char *cn)
 {
@@ -111,6 +126,8 @@ static int judge_extensions(const ASN1_TYPE *value, const struct pki_request_rul
     if (!asked || at != end || sk_X509_EXTENSION_num(asked) < 1)
         return pc_refuse("request-extension", "extension request cannot be parsed (RFC 5280 §4.1)");
     rc = pki_extensions_new(rules->profile, key, cn, rules->hosts, &set);
+    if (!rc)
+        rc = add_authority(rules, &set);
     for (int i = 0; !rc && i < sk_X509_EXTENSION_num(asked); i++) {
         X509_EXTENSION *one = sk_X509_EXTENSION_value(asked, i);
 

@@ -100,8 +100,10 @@ static void prepare(struct work *work, const struct pki_profile *profile, int64_
 static int judge_device(struct station *s, struct ask *ask, const char *plant)
 {
     const struct wire_question *q = &ask->asked->question;
-    const struct pki_request_rules rules = {
-        .profile = &pki_profile_device, .plant = plant, .issuer_key = s->ca->public_key};
+    const struct pki_request_rules rules = {.profile = &pki_profile_device,
+                                            .plant = plant,
+                                            .issuer_key = s->ca->public_key,
+                                            .issuer = s->ca->certificate};
     int r = parse(&ask->work, q, &rules);
     if (r < 0)
         return r;
@@ -159,7 +161,8 @@ static int judge_server(struct station *s, struct ask *ask)
     const struct pki_request_rules rules = {.profile = &pki_profile_station,
                                             .host = WIRE_STATION_CN,
                                             .hosts = s->hosts,
-                                            .issuer_key = s->ca->public_key};
+                                            .issuer_key = s->ca->public_key,
+                                            .issuer = s->ca->certificate};
     int r = parse(&ask->work, q, &rules);
     if (r < 0)
         return r;

@@ -75,8 +75,10 @@ static int judge_place(const struct batch *b, const struct item *item)
 
 static int judge_request(const struct batch *b, struct item *item)
 {
-    const struct pki_request_rules rules = {
-        .profile = &pki_profile_device, .plant = item->entry.plant, .issuer_key = b->ca->public_key};
+    const struct pki_request_rules rules = {.profile = &pki_profile_device,
+                                            .plant = item->entry.plant,
+                                            .issuer_key = b->ca->public_key,
+                                            .issuer = b->ca->certificate};
     pc_autobytes csr = {0};
     int r = read_request(item, &csr);
     if (r < 0)

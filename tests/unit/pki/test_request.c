@@ -17,8 +17,7 @@
 #include "tests/data/csr_cases.h"
 #include "tests/data/der.h"
 #include "tests/data/keys.h"
-
-#define PLANT "a1b2c3d4-0000-4000-8000-000000000001"
+#include "tests/unit/pki/fixture.h"
 
 static struct pki_request_rules device_rules(void)
 {
@@ -331,9 +330,77 @@ static void broker_asks(void **state)
     assert_string_equal(pc_error_name(), "request-attribute");
 }
 
+/* A request for `profile` that asks for an authorityKeyIdentifier of these octets, judged for `issuer`. */
+static int judge_authority(const struct pki_profile *profile, const char *cn, const X509 *issuer,
+                           bool critical, struct pc_bytes value)
+{
+    bool broker = profile == &pki_profile_broker;
+    GENERAL_NAMES *hosts = NULL;
+    struct pki_request *request = NULL;
+    struct pki_request_rules rules = {.profile = profile,
+                                      .plant = broker ? NULL : cn,
+                                      .host = broker ? cn : NULL,
+                                      .issuer_key = data_key(DATA_EC_P384),
+                                      .issuer = issuer};
+    struct pc_bytes extension = der_extension("2.5.29.35", critical, value);
+    struct pc_bytes attributes = der_attribute("1.2.840.113549.1.9.14", der_wrap(0x30, extension));
+    struct pc_bytes subject = der_wrap(0x30, der_rdn("2.5.4.3", 0x0c, cn, strlen(cn)));
+    struct pc_bytes bytes =
+        der_request(der_request_info(0, subject, der_spki(data_key(DATA_EC_P256)), attributes),
+                    data_key(DATA_EC_P256), EVP_sha256());
+    int rc;
+
+    assert_int_equal(pki_san_parse("DNS:a.example", &hosts), 0);
+    rules.hosts = broker ? hosts : NULL;
+    pc_error_clear();
+    rc = pki_request_parse(bytes.data, bytes.len, &rules, &request);
+    if (rc == PC_EREFUSED)
+        assert_string_equal(pc_error_name(), "request-extension");
+    assert_int_equal(ERR_peek_error(), 0);
+    pki_request_free(request);
+    pc_bytes_clear(&bytes);
+    GENERAL_NAMES_free(hosts);
+    return rc;
+}
+
+/* What stands in a certificate of `issuer`, and the same from the key's own end to the last octet changed. */
+static void authority_of_the_issuer(void **state)
+{
+    const struct pki_profile *const profiles[] = {&pki_profile_device, &pki_profile_broker};
+    X509 *issuer = root_of("issuer", data_key(DATA_EC_P384));
+    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(issuer);
+    char keyid[64] = "80 14", other[64], alone[80];
+
+    (void)state;
+    assert_int_equal(ASN1_STRING_length(id), 20);
+    for (int i = 0; i < 20; i++)
+        snprintf(keyid + 5 + 2 * i, 3, "%02x", ASN1_STRING_get0_data(id)[i]);
+    strcpy(other, keyid);
+    other[44] = other[44] == '0' ? '1' : '0';
+    snprintf(alone, sizeof alone, "3016%s", keyid);
+    for (size_t i = 0; i < 2; i++) {
+        const struct pki_profile *profile = profiles[i];
+        const char *cn = i == 0 ? PLANT : "a.example";
+        char more[128];
+
+        assert_int_equal(judge_authority(profile, cn, issuer, false, der_hex(alone)), 0);
+        assert_int_equal(judge_authority(profile, cn, issuer, true, der_hex(alone)), PC_EREFUSED);
+        assert_int_equal(judge_authority(profile, cn, NULL, false, der_hex(alone)), PC_EREFUSED);
+        snprintf(more, sizeof more, "3016%s", other);
+        assert_int_equal(judge_authority(profile, cn, issuer, false, der_hex(more)), PC_EREFUSED);
+        snprintf(more, sizeof more, "3019%s820101", keyid); /* a serial number, too */
+        assert_int_equal(judge_authority(profile, cn, issuer, false, der_hex(more)), PC_EREFUSED);
+        snprintf(more, sizeof more, "3016%s00", keyid); /* an octet behind it */
+        assert_int_equal(judge_authority(profile, cn, issuer, false, der_hex(more)), PC_EREFUSED);
+        assert_int_equal(judge_authority(profile, cn, issuer, false, der_hex("3000")), PC_EREFUSED);
+    }
+    X509_free(issuer);
+}
+
 int main(void)
 {
     static const struct CMUnitTest others[] = {
+        cmocka_unit_test(authority_of_the_issuer),
         cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(flipped_anywhere),
         cmocka_unit_test(any_plant_without_a_rule),
