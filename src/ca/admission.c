@@ -170,51 +170,42 @@ static int judge_pending(struct ca *ca, const struct ca_admission *a, const stru
 static int judge_proof(struct ca *ca, struct ledger_admission *row, const struct admission_claim *claim)
 {
     struct ca_admission *a = &row->record;
-    int r = a->kind == CA_ADMIT_CODE ? judge_code(row, claim) : 0;
-    if (r == 0)
-        r = judge_term(a);
-    if (r < 0 || a->kind == CA_ADMIT_PENDING)
-        return r < 0 ? r : judge_pending(ca, a, claim);
+    if (a->kind == CA_ADMIT_PENDING)
+        return judge_pending(ca, a, claim);
     if (!*a->key_sha256)
         return bind(ca, a, claim);
     return strcmp(a->key_sha256, claim->key_sha256) == 0 ? 0 : wrong_key(claim);
 }
 
-/* A PLC that has kept its key needs nothing replaced: identity then gives it its certificate again. Not where
- * the order says that the old key is to be revoked: identity refuses that one. */
-static int spare_same_key(struct ca *ca, const struct admission_claim *claim, struct admission_grant *grant)
+static int find(struct ca *ca, const struct admission_claim *claim, struct ledger_admission *ret)
 {
-    struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
-    if (!*grant->replace || grant->revoke_old >= 0)
-        return 0;
-    int r = ledger_collect(ca->ledger,
-                           &(struct ledger_query){.serial = grant->replace,
-                                                  .issuer = ca->issuer.id,
-                                                  .subject = claim->plant,
-                                                  .states = LEDGER_BIT(LEDGER_CURRENT)},
-                           &rows);
-    if (r == 0 && rows.count == 1 && strcmp(rows.rows[0].record.key_sha256, claim->key_sha256) == 0)
-        grant->replace[0] = '\0';
-    return r;
+    int r = ca->ledger->ops->admission_get(ca->ledger, claim->plant, 0, ret);
+    if (r < 0)
+        return r;
+    if (ret->record.id == 0 || strcmp(ret->record.state, "withdrawn") == 0)
+        return pc_refuse("admission-none", "%s: not admitted", claim->plant);
+    r = ret->record.kind == CA_ADMIT_CODE ? judge_code(ret, claim) : 0;
+    return r < 0 ? r : judge_term(&ret->record);
 }
 
+/* Looked at before it is claimed, and again when it is: who has nothing to show for a plant neither keeps it
+ * from being admitted at another station, nor learns that it is in work there. */
 int admission_judge(struct ca *ca, const struct admission_claim *claim, struct admission_grant *ret)
 {
     struct ledger_admission row;
-    int r = ca->ledger->ops->admission_get(ca->ledger, claim->plant, 0, &row);
-    if (r < 0)
-        return r;
-    if (row.record.id == 0 || strcmp(row.record.state, "withdrawn") == 0)
-        return pc_refuse("admission-none", "%s: not admitted", claim->plant);
-    r = judge_proof(ca, &row, claim);
+    int r = find(ca, claim, &row);
+    if (r == 0)
+        r = ca->ledger->ops->claim(ca->ledger, NULL, claim->plant);
+    if (r == 0)
+        r = find(ca, claim, &row);
+    if (r == 0)
+        r = judge_proof(ca, &row, claim);
     if (r < 0)
         return r;
     struct admission_grant grant = {.admission = row.record.id, .revoke_old = row.record.revoke_old};
     memcpy(grant.replace, row.record.replace, sizeof grant.replace);
-    r = spare_same_key(ca, claim, &grant);
-    if (r == 0)
-        *ret = grant;
-    return r;
+    *ret = grant;
+    return 0;
 }
 
 /* Denied or withdrawn while the token was signing: the certificate exists, and is to be revoked by who wants
@@ -223,6 +214,11 @@ int admission_use(struct ca *ca, int64_t admission)
 {
     struct ledger_admission row;
     int r = ca->ledger->ops->admission_get(ca->ledger, NULL, admission, &row);
+    if (r < 0 || strcmp(row.record.state, "open") != 0)
+        return r;
+    r = ca->ledger->ops->claim(ca->ledger, NULL, row.record.plant);
+    if (r == 0)
+        r = ca->ledger->ops->admission_get(ca->ledger, NULL, admission, &row);
     if (r < 0 || strcmp(row.record.state, "open") != 0)
         return r;
     strcpy(row.record.state, "used");

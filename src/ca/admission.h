@@ -107,7 +107,7 @@ struct admission_grant {
  * keys wait). The code is compared in constant time. */
 int admission_judge(struct ca *ca, const struct admission_claim *claim, struct admission_grant *ret);
 /* After the certificate is issued, in that transaction. A later retry with the same key is still admitted
- * until the admission expires. */
+ * until the admission expires. PC_EPENDING, nothing written, while another station is at the plant. */
 int admission_use(struct ca *ca, int64_t admission);
 
 #endif

@@ -167,6 +167,11 @@ struct ledger_ops {
      * is to be rolled back and done again from its beginning: ledger_conflict. Where one writer writes at a
      * time it is begin(true). */
     int (*begin_shared)(struct ledger *ledger);
+    /* In it, what is read from here on about a subject's certificates of a profile, or (profile NULL) about a
+     * plant's admission, stays so until its end, but for what it writes itself. PC_EPENDING while another
+     * station has it: nobody waits, so that two who want several in another order do not wait for each other.
+     */
+    int (*claim)(struct ledger *ledger, const char *profile, const char *subject);
     int (*commit)(struct ledger *ledger);    /* durable when it returns 0; rolled back when it fails */
     void (*rollback)(struct ledger *ledger); /* fine when there is nothing to roll back */
     /* Takes, or gives back, what stations do one after the other and what lasts longer than a transaction.
@@ -290,8 +295,7 @@ struct ledger_ops {
     /* Compare and swap: of `row` state, key and decided_at are taken, if the row is in state `from` and was
      * bound to no other key. open → used | denied | withdrawn, used → denied. */
     int (*admission_step)(struct ledger *ledger, const struct ca_admission *row, const char *from);
-    /* The newest of a plant, or (plant NULL) the one with that id; id 0 when there is none. In a write
-     * transaction nobody else changes it before the end. */
+    /* The newest of a plant, or (plant NULL) the one with that id; id 0 when there is none. */
     int (*admission_get)(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret);
     /* `plant` NULL: all. Oldest first. */
     int (*admission_each)(struct ledger *ledger, const char *plant, ledger_admission_row *row, void *context);

@@ -18,13 +18,13 @@ static int find_one(struct ca *ca, const struct ledger_query *query, struct ledg
     return r;
 }
 
+/* The plant's, until the end of the transaction: what is decided by it here is carried out by identity. */
 static int find_current(struct ca *ca, const char *plant, struct ledger_certificate *ret)
 {
-    return find_one(ca,
-                    &(struct ledger_query){.subject = plant,
-                                           .profile = pki_profile_device.name,
-                                           .states = LEDGER_BIT(LEDGER_CURRENT)},
-                    ret);
+    const struct ledger_query query = {
+        .subject = plant, .profile = pki_profile_device.name, .states = LEDGER_BIT(LEDGER_CURRENT)};
+    int r = ca->ledger->ops->claim(ca->ledger, query.profile, plant);
+    return r < 0 ? r : find_one(ca, &query, ret);
 }
 
 static bool in_window(const struct station *s, const struct ledger_certificate *row, int64_t now)
@@ -33,7 +33,7 @@ static bool in_window(const struct station *s, const struct ledger_certificate *
 }
 
 /* An operator's word that the current certificate may be replaced also serves the PLC that kept its key: it
- * gets a successor where one is due. */
+ * gets a successor where one is due. Not where the old key is to be revoked: identity refuses that one. */
 static int order_replacement(struct station *s, struct ask *ask)
 {
     struct identity_request *asked = &ask->work.enrolment.asked;
@@ -42,7 +42,7 @@ static int order_replacement(struct station *s, struct ask *ask)
     if (r < 0)
         return r;
     bool same = current.id && strcmp(current.record.key_sha256, asked->key_sha256) == 0;
-    if (same && strcmp(current.record.serial, ask->replace) == 0)
+    if (same && asked->revoke_old < 0)
         asked->renew = in_window(s, &current, pc_now());
     else
         asked->replace = ask->replace;
@@ -143,8 +143,11 @@ static int admit_superseded(struct station *s, struct ask *ask)
 static int admit_reenrol(struct station *s, struct ask *ask)
 {
     struct ledger_certificate row;
-    int r =
-        find_one(s->ca, &(struct ledger_query){.issuer = s->ca->issuer.id, .serial = ask->presented}, &row);
+    struct ledger *ledger = s->ca->ledger;
+    int r = ledger->ops->claim(ledger, pki_profile_device.name, ask->work.enrolment.asked.subject);
+    if (r == 0)
+        r = find_one(s->ca, &(struct ledger_query){.issuer = s->ca->issuer.id, .serial = ask->presented},
+                     &row);
     if (r < 0)
         return r;
     if (row.id == 0 || strcmp(row.record.certificate_sha256, ask->presented_sha256) != 0 ||

@@ -16,11 +16,20 @@ static bool is_base64(const char *text)
     return text[len + padding] == '\0' && padding <= 2 && (len + padding) % 4 == 0;
 }
 
+/* An address, as it goes on record. */
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text <= ' ' || (unsigned char)*text > '~')
+            return false;
+    return true;
+}
+
 #define AT(member) .at = offsetof(struct wire_question, member)
 #define TEXT(member) .type = WIRE_TEXT, AT(member), .max = sizeof((struct wire_question *)NULL)->member
 
 static const struct wire_field fields[] = {
-    {.tag = 1, TEXT(label), .allowed = WIRE_ANY, .form = wire_is_printable},
+    {.tag = 1, TEXT(label), .allowed = WIRE_ANY, .form = is_plain},
     {.tag = 2,
      .type = WIRE_BYTES,
      AT(csr),
@@ -30,7 +39,7 @@ static const struct wire_field fields[] = {
     {.tag = 4, .type = WIRE_SECRET, AT(code), .max = PC_SECRET_MAX, .allowed = WIRE_BIT(WIRE_ENROL)},
     {.tag = 5, .type = WIRE_BYTES, AT(certificate), .max = WIRE_CERTIFICATE_MAX, .allowed = CERTIFIES},
     {.tag = 6, TEXT(binding), .allowed = CERTIFIES, .form = is_base64},
-    {.tag = 7, TEXT(from), .allowed = WIRE_ANY, .form = wire_is_printable},
+    {.tag = 7, TEXT(from), .allowed = WIRE_ANY, .form = is_plain},
 };
 static const struct wire_table table = {.fields = fields, .count = sizeof fields / sizeof *fields};
 

@@ -8,6 +8,9 @@
 #include "src/ca/audit/checkpoint.h"
 
 #define SHIP_TIMEOUT 60 /* seconds */
+#define SHIP_TIMEOUT_LASTING                                                                                 \
+    5 /* where requests wait meanwhile: what is not handed over goes with the next                           \
+       */
 
 /* What is to be handed over, and which rows that are. */
 struct shipment {
@@ -58,7 +61,7 @@ int checkpoint_ship(struct ca *ca, const char *command, size_t *ret_shipped)
     struct shipment PC_CLEANUP(shipment_clear) shipment = {0};
     int r = ca->ledger->ops->checkpoint_each(ca->ledger, false, add, &shipment);
     if (r == 0 && shipment.count)
-        r = pc_run("ship", command, &shipment.text, SHIP_TIMEOUT);
+        r = pc_run("ship", command, &shipment.text, ca->lasting ? SHIP_TIMEOUT_LASTING : SHIP_TIMEOUT);
     if (r == 0 && shipment.count)
         r = mark(ca, &shipment);
     if (r == 0)

@@ -65,7 +65,8 @@ struct pipeline_hooks {
     int (*judge)(void *context, struct work *work);
     /* In the transaction, by the ledger's thread; the transaction may be done again. `admit` comes before
      * identity judges (may be NULL), `issued` once the certificate is issued, or found to be given again (may
-     * be NULL), `refused` puts a refusal on record, under the name `act`. */
+     * be NULL; PC_EPENDING, before it writes anything: it is asked again), `refused` puts a refusal on
+     * record, under the name `act`. */
     int (*admit)(void *context, struct work *work);
     int (*issued)(void *context, struct work *work);
     int (*refused)(void *context, struct work *work, const char *act);

@@ -6,12 +6,14 @@
 #include "src/ca/pipeline/stages.h"
 
 #define PATIENCE 100 /* ms that items wait for others to share their transaction */
+#define BREATH 10    /* ms until what another station has claimed is tried again */
 #define AHEAD 2 /* 1/AHEAD second's signatures are reserved ahead, so that little is left begun by a stop */
 
 /* What shares a transaction. */
 struct group {
     struct queue starting, finishing, dropping;
     struct queue failed, failed_begun; /* the ledger did not take them */
+    struct queue later;                /* signed, but another station is at them for a moment */
 };
 
 /* A refusal of this item alone: on record, and no failure of the transaction. */
@@ -55,12 +57,12 @@ static int start_item(struct pipeline *p, struct work *work)
         r = p->hooks->admit(p->hooks->context, work);
     if (r == 0)
         r = enrol_record(p->ca, e, &decision);
+    if (r == 0 && decision.act == IDENTITY_GIVE)
+        r = give(p, work, &decision.row);
     if (r == PC_EREFUSED || r == PC_EPENDING)
         return refuse(p, work, r);
-    if (r < 0)
-        return r;
-    work->taken = decision.act == IDENTITY_FINISH;
-    return decision.act == IDENTITY_GIVE ? give(p, work, &decision.row) : 0;
+    work->taken = r == 0 && decision.act == IDENTITY_FINISH;
+    return r;
 }
 
 static int finish_item(struct pipeline *p, struct work *work)
@@ -137,12 +139,24 @@ static bool take_out(struct queue *queue, const struct work *work)
     return found;
 }
 
+/* What was signed and is claimed by another station waits for the next transaction: it is as good as issued.
+ */
+static int write_unclaimed(struct pipeline *p, struct group *g, struct work **ret_culprit)
+{
+    int r = write_surely(p, g, ret_culprit);
+    while (r == PC_EPENDING && *ret_culprit && take_out(&g->finishing, *ret_culprit)) {
+        queue_push(&g->later, *ret_culprit);
+        r = write_surely(p, g, ret_culprit);
+    }
+    return r;
+}
+
 /* An item that the ledger does not take fails alone: one whose certificate it did not take is let go in the
  * next transaction, for a later request to finish. Twice in a group, and it is the ledger. */
 static int write_group(struct pipeline *p, struct group *g)
 {
     struct work *culprit, *second;
-    int r = write_surely(p, g, &culprit);
+    int r = write_unclaimed(p, g, &culprit);
     if (r == 0 || !culprit)
         return r;
     work_fail(culprit, r);
@@ -150,7 +164,7 @@ static int write_group(struct pipeline *p, struct group *g)
     if (!begun && !take_out(&g->starting, culprit))
         (void)take_out(&g->dropping, culprit);
     queue_push(begun ? &g->failed_begun : &g->failed, culprit);
-    return write_surely(p, g, &second);
+    return write_unclaimed(p, g, &second);
 }
 
 /* How many may be reserved and not yet signed. */
@@ -249,6 +263,7 @@ static void take_group(struct pipeline *p, struct group *g)
     queue_init(&g->dropping);
     queue_init(&g->failed);
     queue_init(&g->failed_begun);
+    queue_init(&g->later);
     size_t start = can_start(p);
     queue_move(&p->judged, start < PIPELINE_GROUP ? start : PIPELINE_GROUP, &g->starting);
     queue_move(&p->signed_, PIPELINE_GROUP, &g->finishing);
@@ -317,7 +332,11 @@ static void write_next(struct pipeline *p)
         break_ledger(p, &g, r);
     queue_move(&g.failed, PIPELINE_ITEMS, &p->done);
     queue_move(&g.failed_begun, PIPELINE_ITEMS, &p->dropped);
+    bool claimed = g.later.count > 0;
+    queue_move(&g.later, PIPELINE_ITEMS, &p->signed_);
     hand_on(p, &g);
+    if (claimed && r == 0)
+        pipeline_wait_until(p, &p->ledger, BREATH);
 }
 
 void *ledger_thread(void *pipeline)

@@ -54,36 +54,17 @@ static void read_admission(const PGresult *s, int i, struct ledger_admission *re
     *ret = row;
 }
 
-static int look(struct pg *pg, const char *plant, int64_t id, PGresult **ret)
-{
-    static const char what[] = "looking for an admission";
-    return plant ? pg_query(pg, what, ret,
-                            "SELECT " ADMISSION_COLUMNS
-                            " FROM admission WHERE plant = $1 ORDER BY id DESC LIMIT 1",
-                            "t", plant)
-                 : pg_query(pg, what, ret, "SELECT " ADMISSION_COLUMNS " FROM admission WHERE id = $1", "i",
-                            id);
-}
-
-/* Beside other stations the plant is taken first, and then looked at (again): what an earlier holder wrote is
- * seen by then. */
 int pg_admission_get(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret)
 {
+    static const char what[] = "looking for an admission";
     struct pg *pg = (struct pg *)ledger;
     PGresult *found PC_CLEANUP(pg_done) = NULL;
-    struct ledger_admission row = {0};
-    if (pg->shared && !plant) {
-        PGresult *seen PC_CLEANUP(pg_done) = NULL;
-        int r = look(pg, NULL, id, &seen);
-        if (r < 0)
-            return r;
-        if (PQntuples(seen) > 0)
-            read_admission(seen, 0, &row);
-    }
-    const char *name = plant ? plant : row.record.plant;
-    int r = pg->shared && *name ? pg_claim_admission(pg, name) : 0;
-    if (r == 0)
-        r = look(pg, plant, id, &found);
+    int r = plant ? pg_query(pg, what, &found,
+                             "SELECT " ADMISSION_COLUMNS
+                             " FROM admission WHERE plant = $1 ORDER BY id DESC LIMIT 1",
+                             "t", plant)
+                  : pg_query(pg, what, &found, "SELECT " ADMISSION_COLUMNS " FROM admission WHERE id = $1",
+                             "i", id);
     if (r < 0)
         return r;
     if (PQntuples(found) > 0)

@@ -56,11 +56,12 @@ int pg_claim(struct pg *pg, const char *subject, const char *profile, const char
     return r < 0 ? r : take(pg, subject, claim, claim_of(key_sha256));
 }
 
-int pg_claim_admission(struct pg *pg, const char *plant)
+int pg_claim_subject(struct ledger *ledger, const char *profile, const char *subject)
 {
+    struct pg *pg = (struct pg *)ledger;
     int64_t claim = 0;
-    int r = claim_text("admission", plant, &claim);
-    return r < 0 ? r : take(pg, plant, claim, claim);
+    int r = pg->shared ? claim_text(profile ? profile : "admission", subject, &claim) : 0;
+    return r < 0 || !pg->shared ? r : take(pg, subject, claim, claim);
 }
 
 static int take_self(struct pg *pg)

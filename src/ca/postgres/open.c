@@ -195,6 +195,7 @@ static const struct ledger_ops postgres_ops = {
     .patience = pg_patience,
     .begin = pg_begin,
     .begin_shared = pg_begin_shared,
+    .claim = pg_claim_subject,
     .commit = pg_commit,
     .rollback = pg_rollback,
     .turn = pg_turn,

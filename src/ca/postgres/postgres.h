@@ -79,7 +79,7 @@ int pg_schema_ensure(struct pg *pg, bool create);
 
 /* claim.c: what is taken for a transaction. */
 int pg_claim(struct pg *pg, const char *subject, const char *profile, const char *key_sha256);
-int pg_claim_admission(struct pg *pg, const char *plant);
+int pg_claim_subject(struct ledger *ledger, const char *profile, const char *subject);
 
 /* The interface's functions, by file. */
 int pg_begin(struct ledger *ledger, bool write);

@@ -63,6 +63,15 @@ static int db_begin_shared(struct ledger *ledger)
     return db_begin(ledger, true);
 }
 
+/* One writer at a time: what it reads stays so. */
+static int db_claim(struct ledger *ledger, const char *profile, const char *subject)
+{
+    (void)ledger;
+    (void)profile;
+    (void)subject;
+    return 0;
+}
+
 /* One station: its folder's lock has done it. */
 static int db_turn(struct ledger *ledger, enum ledger_turn turn, bool take)
 {
@@ -170,6 +179,7 @@ static const struct ledger_ops sqlite_ops = {
     .patience = db_patience,
     .begin = db_begin,
     .begin_shared = db_begin_shared,
+    .claim = db_claim,
     .commit = db_commit,
     .rollback = db_rollback,
     .turn = db_turn,
