@@ -54,6 +54,29 @@ gone APPROVE THIS KEY?
 keys q
 end 0"
 same "$(sqlite3 state/ledger.db "SELECT group_concat(DISTINCT state) FROM waiting WHERE admission <> 2")" waiting "changes nothing"
+for size in 8x40 12x80 24x60; do
+    check "a question that does not fit $size" terminal 24x80 "see WAITING FOR YOUR DECISION: 3
+keys a
+see APPROVE THIS KEY?
+size $size
+see The terminal is too small
+keys y
+size 24x80
+see Nothing was done.
+keys q
+end 0"
+done
+same "$(sqlite3 state/ledger.db "SELECT group_concat(DISTINCT state) FROM waiting WHERE admission <> 2")" waiting "is not approved by y"
+check "one that just fits" terminal 13x61 "see q quit
+keys a
+see $(groups "${k1:0:32}")
+see $(groups "${k1:32}")
+see $UUID1
+see y  yes, approve it
+keys n
+see Nothing was done.
+keys q
+end 0"
 check "the second is approved" terminal 24x80 "see WAITING FOR YOUR DECISION: 3
 keys j
 see > $UUID2

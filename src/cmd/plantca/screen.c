@@ -208,15 +208,25 @@ static void draw_fingerprint(int y, int x, const char *hex)
         put(y + i / 32, x + i % 32 / 4 * 5, A_BOLD, "%.4s", hex + i);
 }
 
-static void draw_question(const struct watch *w)
+#define BOX_ROWS 12
+#define BOX_COLUMNS 60
+
+/* False: there is no room for all of it, and it is not put. */
+static bool draw_question(const struct watch *w)
 {
-    int top = LINES > 16 ? (LINES - 12) / 2 : 1, x = COLS > 64 ? (COLS - 60) / 2 : 1;
+    int top = LINES > 16 ? (LINES - BOX_ROWS) / 2 : 1, x = COLS > 64 ? (COLS - BOX_COLUMNS) / 2 : 1;
     enum colour colour = w->asking == 'a' ? GREEN : RED;
 
-    for (int y = top; y < top + 12 && y < LINES; y++)
-        mvhline(y, x, ' ', COLS - x < 60 ? COLS - x : 60);
-    mvhline(top, x, '-', 60);
-    mvhline(top + 11, x, '-', 60);
+    if (top + BOX_ROWS > LINES || x + BOX_COLUMNS > COLS) {
+        erase();
+        put(0, 0, A_BOLD | paint(RED), "The terminal is too small");
+        put(1, 0, 0, "for the question: %dx%d", BOX_COLUMNS + 1, BOX_ROWS + 1);
+        return false;
+    }
+    for (int y = top; y < top + BOX_ROWS; y++)
+        mvhline(y, x, ' ', BOX_COLUMNS);
+    mvhline(top, x, '-', BOX_COLUMNS);
+    mvhline(top + BOX_ROWS - 1, x, '-', BOX_COLUMNS);
     put(top, x + 2, A_BOLD | paint(colour), " %s THIS KEY? ", w->asking == 'a' ? "APPROVE" : "DENY");
     put(top + 2, x + 2, 0, "Plant  %s", w->asked.plant);
     put(top + 3, x + 2, 0, "From   %s   (%s)", w->asked.from, w->asked.key_type);
@@ -227,10 +237,12 @@ static void draw_question(const struct watch *w)
                          : "It is refused from then on. Other keys go on waiting.");
     put(top + 10, x + 2, A_BOLD, "y  yes, %s it      any other key  no",
         w->asking == 'a' ? "approve" : "deny");
+    return true;
 }
 
-void screen_draw(const struct watch *w)
+bool screen_draw(const struct watch *w)
 {
+    bool whole = true;
     int64_t now = pc_now();
     int most = (LINES - 5) / 2, rows = (int)(w->waiting_count < 64 ? w->waiting_count : 64) + 1;
 
@@ -244,6 +256,7 @@ void screen_draw(const struct watch *w)
     draw_events(w, rows + 3, LINES - 1 - (message_rows(w) > 1 ? 2 : 1), now);
     draw_foot(w);
     if (w->asking)
-        draw_question(w);
+        whole = draw_question(w);
     refresh();
+    return whole;
 }

@@ -162,13 +162,13 @@ static void answer(struct watch *w, struct ca *ca, bool yes)
                  w->asked.plant, w->asked.key_sha256);
 }
 
-/* False: enough. */
-static bool press(struct watch *w, struct ca *ca, int key)
+/* False: enough. A question that was not wholly on the screen is never answered with yes. */
+static bool press(struct watch *w, struct ca *ca, int key, bool whole)
 {
     if (key == ERR || key == KEY_RESIZE)
         return true;
     if (w->asking) {
-        answer(w, ca, key == 'y' || key == 'Y');
+        answer(w, ca, whole && (key == 'y' || key == 'Y'));
         return true;
     }
     w->message[0] = '\0';
@@ -208,8 +208,8 @@ static int watch(struct watch *w, struct ca *ca, struct ca_news *news)
             polled = pc_now();
             poll_ledger(w, ca, news);
         }
-        screen_draw(w);
-        on = press(w, ca, getch());
+        bool whole = screen_draw(w);
+        on = press(w, ca, getch(), whole);
         if (on && !w->asking && w->message[0] != '\0' && !w->alarm)
             polled = 0;
     }

@@ -36,6 +36,7 @@ size_t watch_place(const struct watch *w);
 /* screen.c: ncurses. PC_EUSAGE when this terminal cannot do it. */
 int screen_open(void);
 void screen_close(void);
-void screen_draw(const struct watch *w);
+/* False: the question does not fit, so that nobody has read what they would answer. */
+bool screen_draw(const struct watch *w);
 
 #endif
