@@ -109,8 +109,8 @@ static void advise_state(const struct dev_status *status, char ret[DEV_NEXT_MAX]
     case DEV_ROLLED_BACK:
         text = plain_key(status) ? "Install the newer certificate again, or a better one; or keep the plain "
                                    "files: plantcert confirm --unproven."
-                                 : "Install the newer certificate again, or a better one; or keep this one: "
-                                   "plantcert confirm.";
+                                 : "Install the newer certificate again, or a better one; or keep this one "
+                                   "and lose that one's key: plantcert confirm --unproven.";
         break;
     case DEV_DAMAGED:
         text = status->previous[0]
@@ -141,7 +141,11 @@ static bool advise_station(const struct dev_status *status, char ret[DEV_NEXT_MA
                        : status->state == DEV_DUE     ? "Have it renewed by the station: plantcert enroll."
                        : status->state == DEV_EXPIRED ? "Have it renewed by the station: plantcert enroll."
                        : status->state == DEV_REKEY_PENDING && status->pending_key != DEV_KEY_GONE
-                           ? "Have the new key certified by the station: plantcert enroll."
+                           ? status->due || status->expired
+                                 ? "Have the new key certified by the station: plantcert enroll."
+                                 : "Have the new key certified by the station: plantcert enroll; where the "
+                                   "station refuses before its renewal window, wait until it is due, or give "
+                                   "the key up: plantcert forget."
                            : NULL;
     if (!status->station || status->adopted || plain_key(status) || (!text && !lost))
         return false;

@@ -12,6 +12,7 @@
 #include "src/base/error.h"
 #include "src/base/log.h"
 #include "src/base/random.h"
+#include "src/base/time.h"
 
 /* Seconds that a station may ask for; what it asks beyond, a PLC does not believe. */
 #define RETRY_MIN 5
@@ -82,18 +83,63 @@ static int visit_until(struct dev_visit *visit, struct dev_enrol_report *report)
         int64_t wait = r < 0 ? wait_after(r, visit->order, report, &backoff) : -1;
         if (wait < 0 || now_ms() + wait >= until)
             return r;
-        pc_log(PC_LOG_NOTICE, "%s: asked again in %" PRId64 " s", pc_error_text(), (wait + 999) / 1000);
+        pc_log(PC_LOG_NOTICE, "%s; asking again in %" PRId64 " s", pc_error_text(), (wait + 999) / 1000);
         sleep_ms(wait);
     }
+}
+
+/* Causes of a refusal by the names of the station's rules, which stand in its answer, and what helps there.
+ * `later`: the same is granted when its time has come. */
+static const struct cause {
+    const char *rule, *hint;
+    bool later;
+} causes[] = {
+    {"identity-window", "it renews only inside the renewal window, or with its early-renewal", true},
+    {"reenrol-rekey", "its rekey-interval is not over yet", true},
+    {"reenrol-superseded",
+     "the station has given a newer certificate: install that again ('plantcert install' of its chain, where "
+     "it is kept); where its key is lost, at the station: plantca list shows the current serial, plantca "
+     "allow --replace SERIAL --code, then plantcert enroll --anew --code-file FILE",
+     false},
+    {"identity-revoked",
+     "at the station: plantca allow --plant UUID --code (without --replace), then plantcert enroll --anew "
+     "--code-file FILE",
+     false},
+    {"identity-held", "at the station: plantca release ends the hold", false},
+};
+
+static const struct cause *cause_of(int r)
+{
+    for (size_t i = 0; dev_refused_as(r, "station-refused") && i < sizeof causes / sizeof causes[0]; i++)
+        if (strstr(pc_error_text(), causes[i].rule))
+            return &causes[i];
+    return NULL;
+}
+
+static int advise_cause(const struct cause *cause, const struct dev_enrol_report *report)
+{
+    char text[512], renew[PC_TIME_TEXT];
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    if (!cause->later)
+        return pc_refuse("station-refused", "%s; %s", text, cause->hint);
+    pc_time_format(report->status.renew_at, renew);
+    return pc_refuse(
+        "station-refused", "%s; %s: by this PLC's settings it is due from %s%s", text, cause->hint, renew,
+        report->way == DEV_ENROL_REKEY ? "; the new key stays pending, 'plantcert enroll' goes on "
+                                         "with it then, 'plantcert forget' gives it up"
+                                       : "");
 }
 
 /* A refusal, with what the operator can do at the station. */
 static int advise(int r, const struct dev *dev, const struct dev_enrol_report *report)
 {
     const char *name = pc_error_name(), *plant = dev->settings.plant ? dev->settings.plant : "UUID";
+    const struct cause *cause = cause_of(r);
     char text[512];
     if (!dev_refused_as(r, "station-refused") && !dev_refused_as(r, "station-code"))
         return r;
+    if (cause)
+        return advise_cause(cause, report);
     snprintf(text, sizeof text, "%s", pc_error_text());
     if (report->way == DEV_ENROL_FIRST)
         return pc_refuse(
@@ -110,8 +156,15 @@ static int advise(int r, const struct dev *dev, const struct dev_enrol_report *r
 /* Away is the station only where it could not be asked, not where it refuses. */
 static bool forgives(int r, const struct dev_enrol_order *order, const struct dev_status *status)
 {
-    return r == PC_EUNREACH && order->way == DEV_ENROL_NEEDED && status->installed && !status->expired &&
-           strncmp(pc_error_name(), "station-", sizeof "station-" - 1) == 0;
+    bool valid = order->way == DEV_ENROL_NEEDED && status->installed && !status->expired;
+    return valid && r == PC_EUNREACH && strncmp(pc_error_name(), "station-", sizeof "station-" - 1) == 0;
+}
+
+/* Too early is no fault of a PLC whose certificate is valid. */
+static bool forgives_refusal(int r, const struct dev_enrol_order *order, const struct dev_status *status)
+{
+    const struct cause *cause = cause_of(r);
+    return cause && cause->later && order->way == DEV_ENROL_NEEDED && status->installed && !status->expired;
 }
 
 static int enrol_once(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret)
@@ -123,6 +176,12 @@ static int enrol_once(struct dev *dev, const struct dev_enrol_order *order, stru
     r = dev_visit_open(dev, order, ret->way, &visit);
     if (r == 0)
         r = visit_until(&visit, ret);
+    if (forgives_refusal(r, order, &ret->status)) {
+        (void)advise(r, dev, ret);
+        pc_log(PC_LOG_WARNING, "%s; the certificate is valid", pc_error_text());
+        ret->early = true;
+        return 0;
+    }
     if (!forgives(r, order, &ret->status))
         return r < 0 ? advise(r, dev, ret) : 0;
     pc_log(PC_LOG_WARNING, "%s; the certificate is valid, so there is time", pc_error_text());

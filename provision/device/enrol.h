@@ -30,7 +30,8 @@ struct dev_enrol_report {
     enum dev_enrol_way way;   /* what was done, or tried */
     struct dev_status status; /* as dev_check found it */
     bool unasked;             /* due, but the station could not be asked: the certificate is valid */
-    bool installed;           /* `install` is set */
+    bool early;     /* asked, but the station's time for it has not come: the certificate is valid */
+    bool installed; /* `install` is set */
     struct dev_install_report install;
     char key_sha256[PKI_FINGERPRINT_TEXT]; /* that was asked for; "" when none was */
     int64_t retry_after;                   /* seconds, with PC_EPENDING; clamped */
@@ -45,9 +46,10 @@ void dev_enrol_report_clear(struct dev_enrol_report *report);
  *
  * 0; PC_EPENDING "station-pending", or "set-changed" when another run has installed a certificate meanwhile
  * (DEV_ENROL_NEEDED begins again then); PC_EUNREACH "station-unreachable" after trying for `timeout` (but 0,
- * with `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid); PC_EREFUSED as est/client
- * and dev_install have it, and "enrol-anchor"; PC_EUSAGE; what dev_check says of a set that enrolment cannot
- * mend. `ret` is set in any case, and cleared by the caller. */
+ * with `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid, or with `early` when the
+ * station says that it is too early); PC_EREFUSED as est/client and dev_install have it, and "enrol-anchor";
+ * PC_EUSAGE; what dev_check says of a set that enrolment cannot mend. `ret` is set in any case, and cleared
+ * by the caller. */
 int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret);
 
 /* The same by the files UUID.csr, which is written, and UUID.crt, which is read and installed, in `folder`:

@@ -127,6 +127,19 @@ behave for simplereenroll 403
 expect 5 "a rekey that the station refuses" "$PLANTCERT" rekey
 check "leaves a key that waits" "$PLANTCERT" status --json
 json "and says with what it goes on" 'd["state"] == "rekey_pending" and "plantcert enroll" in d["next"]'
+behave for simplereenroll 403 identity-window
+expect 5 "outside the station's window" "$PLANTCERT" rekey --json
+json "says from when, and what becomes of the key" 'all(w in d["error"]["message"] for w in ("renewal window", "due from 20", "stays pending", "plantcert forget"))'
+check "enroll meanwhile does not fail" enroll
+json "with a warning, and the key waits" 'd["early"] and d["way"] == "rekey" and not d["enrolled"] and any("renewal window" in w for w in d["warnings"])'
+for cause in "identity-revoked without --replace" "reenrol-superseded newer certificate" "identity-held plantca release"; do
+    behave for simplereenroll 403 "${cause%% *}"
+    expect 5 "refused: ${cause%% *}" enroll
+    json "with what helps there" 'd["error"]["name"] == "station-refused" and "'"${cause#* }"'" in d["error"]["message"]'
+done
+expect 2 "a trust file that is not there" enroll --trust nothing.crt
+refused station-trust
+json "names the setting" '"[station] trust" in d["error"]["message"]'
 behave ok
 check "enroll goes on with it" enroll
 json "as a rekey" 'd["way"] == "rekey" and d["enrolled"]'

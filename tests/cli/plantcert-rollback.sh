@@ -44,7 +44,11 @@ same "$(wc -l <reloads)" 3 "it has not run"
 check "then run" rollback --json
 json "and owed no more" 'not d["reload_owed"]'
 same "$(wc -l <reloads)" 4 "once"
-check "keeping the old one after all" "$PLANTCERT" confirm --json
+expect 5 "the newer key does not go unasked" "$PLANTCERT" confirm --json
+json "by name" 'd["error"]["name"] == "confirm-rolled-back"'
+same "$(ours)" 2 "both keys stay"
+check "keeping the old one after all" "$PLANTCERT" confirm --unproven --json
+json "is warned of" 'any("overlap" in w for w in d["warnings"])'
 json "drops the newer" 'd["handles"] == 1 and not d["proven"]'
 same "$(ours) $(serial_of voke/device.crt)" "1 $(serial_of one.crt)" "and its key"
 expect 5 "nothing is left to go back to" rollback

@@ -91,7 +91,7 @@ class Station(http.server.BaseHTTPRequestHandler):
             words = words[2:]
         word, value = words[0], words[1] if len(words) > 1 else ""
         if word.isdigit():
-            self.answer(int(word), b"not now\x1b[2J\n", headers=[("Retry-After", value)] if value else [])
+            self.answer(int(word), (value.encode() + b": no\n") if word == "403" and value else b"not now\x1b[2J\n", headers=[("Retry-After", value)] if value else [])
         elif word == "redirect":
             self.answer(302, headers=[("Location", "https://127.0.0.1:%d/elsewhere" % PORT)])
         elif word == "oversize":

@@ -166,8 +166,12 @@ static void on_answer(const struct wire_answer *answer, enum net_turned why, voi
     } else {
         bool wait = answer->outcome == WIRE_PENDING || answer->outcome == WIRE_UNAVAILABLE;
         unsigned told = answer->retry_after ? answer->retry_after : enrolment->service->settings->retry_after;
+        char text[sizeof answer->rule + sizeof answer->text + 2] = "";
+        /* Who has shown a plant's certificate may know by which rule: its next step depends on that. */
+        bool named = answer->outcome == WIRE_FORBIDDEN && enrolment->kind == WIRE_REENROL && *answer->rule;
+        snprintf(text, sizeof text, "%s%s%s", named ? answer->rule : "", named ? ": " : "", answer->text);
         send_reply(&visit, &(struct net_reply){.status = outcomes[answer->outcome].status,
-                                               .text = answer->text,
+                                               .text = text,
                                                .retry_after = wait ? told : 0});
     }
 }

@@ -4,6 +4,31 @@
 #include "src/base/error.h"
 #include "src/cmd/output.h"
 
+/* After a rollback the set that would go is the newer one: with its key goes the certificate that the CA
+ * holds for current, and the one in use ends with the overlap. A broker that accepts it does not know that.
+ */
+static int check_forward(struct cmd *cmd, struct dev *dev)
+{
+    struct dev_status status = {0};
+
+    if (dev_status(dev, true, &status) != 0 || !status.installed || !status.rolled_back ||
+        status.previous[0] == '\0')
+        return 0;
+    if (!cmd_given(cmd, "unproven"))
+        return pc_refuse(
+            "confirm-rolled-back",
+            "the set was rolled back: confirm would destroy the newer generation %s with its key, "
+            "which the CA holds for current, and the certificate in use may end with the overlap; "
+            "install the newer certificate again, or say --unproven",
+            status.previous);
+    cmd_warn(
+        cmd,
+        "the newer generation %s goes with its key: the CA holds its certificate for current, and that in "
+        "use may end with the overlap",
+        status.previous);
+    return 0;
+}
+
 int plantcert_run_confirm(struct cmd *cmd)
 {
     struct dev_confirm_report report = {0};
@@ -17,6 +42,8 @@ int plantcert_run_confirm(struct cmd *cmd)
         rc = plantcert_broker(cmd, room, &broker);
     if (rc == 0)
         rc = plantcert_open(cmd, &at);
+    if (rc == 0)
+        rc = check_forward(cmd, at.dev);
     if (rc == 0)
         rc = dev_confirm(at.dev, broker.host != NULL ? &broker : NULL, &report);
     if (rc != 0)

@@ -26,6 +26,13 @@ static int read_anchors(const char *path, struct pc_bytes *bytes, const struct p
     return rc;
 }
 
+static int check_there(const char *path)
+{
+    if (path == NULL || *path == '\0' || pc_file_exists(path))
+        return 0;
+    return pc_fail_named(PC_EUSAGE, "station-trust", "[station] trust (--trust): %s: is not there", path);
+}
+
 /* Whoever can write it decides who the station is, and on a first enrolment who the CA is. */
 static int check_writers(const char *path)
 {
@@ -77,6 +84,8 @@ int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_
     int rc = check_writers(trust);
 
     if (rc == 0)
+        rc = check_there(trust);
+    if (rc == 0)
         rc = read_anchors(trust, &station->trust, &order.trust);
     if (rc == 0 && plantcert_takes(cmd, "ca"))
         rc = read_anchors(cmd_value(cmd, "ca"), &station->ca, &order.ca);
@@ -91,8 +100,9 @@ int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_
 
 static void tell(struct cmd *cmd, const struct dev_enrol_report *report)
 {
-    cmd_set(cmd, "{s:s,s:b,s:b,s:b,s:o}", "way", dev_enrol_way_name(report->way), "due", report->status.due,
-            "enrolled", report->installed, "unasked", report->unasked, "key_sha256",
+    cmd_set(cmd, "{s:s,s:b,s:b,s:b,s:b,s:o}", "way", dev_enrol_way_name(report->way), "due",
+            report->status.due, "enrolled", report->installed, "unasked", report->unasked, "early",
+            report->early, "key_sha256",
             report->key_sha256[0] != '\0' ? cmd_json_text(report->key_sha256) : json_null());
     if (report->retry_after > 0)
         cmd_set(cmd, "{s:I}", "retry_after", (json_int_t)report->retry_after);
@@ -110,20 +120,17 @@ static void say(struct cmd *cmd, const struct dev_enrol_report *report)
     cmd_set(cmd, "{s:s,s:s,s:o}", "plant", report->status.cn, "serial", report->status.serial, "not_after",
             cmd_json_time(report->status.not_after));
     cmd_say(cmd,
-            report->unasked ? "Due; the certificate is valid until %s.\n"
-                            : "Nothing to do: the certificate is valid until %s.\n",
+            report->early     ? "Too early for the station; the certificate is valid until %s.\n"
+            : report->unasked ? "Due; the certificate is valid until %s.\n"
+                              : "Nothing to do: the certificate is valid until %s.\n",
             until);
 }
 
 /* Which key waits for the operator's word. */
 static void say_pending(struct cmd *cmd, const struct dev_enrol_report *report)
 {
-    char fingerprint[CMD_COLONS_TEXT];
-
-    if (report->key_sha256[0] == '\0')
-        return;
-    cmd_colons(report->key_sha256, fingerprint);
-    cmd_field(cmd, "Key", "SHA-256 %s", fingerprint);
+    if (report->key_sha256[0] != '\0')
+        cmd_field(cmd, "Key SHA-256", "%s", report->key_sha256);
 }
 
 int plantcert_enrol(struct cmd *cmd, enum dev_enrol_way way, const char *folder)

@@ -52,7 +52,10 @@ static bool alert_refuses(int alert)
 
 static int judge_failure(const struct est_client *client, const struct est_answer *answer, CURLcode code)
 {
-    const char *words = client->words[0] ? client->words : curl_easy_strerror(code);
+    /* "Failed to connect to HOST port N after 0 ms: Couldn't connect to server" says it twice. */
+    const char *words = code == CURLE_COULDNT_CONNECT ? "cannot connect"
+                        : client->words[0]            ? client->words
+                                                      : curl_easy_strerror(code);
     if (client->lost)
         return pc_fail_named(PC_EUNREACH, "station-connection",
                              "the station closed the connection that the request is bound to");
