@@ -26,7 +26,7 @@ expect 2 "an anchor that anyone can exchange" enroll --trust anyone.crt
 refused station-trust
 : >empty.crt
 expect 5 "an anchor file that is empty" enroll --trust empty.crt
-expect 1 "one that is not there" enroll --trust gone.crt
+expect 2 "one that is not there" enroll --trust gone.crt
 expect 5 "another host is named" enroll --url "https://localhost:$PORT"
 refused station-certificate
 for url in "https://127.0.0.1:$PORT/path" "https://127.0.0.1:$PORT?x" ftp://x http://127.0.0.1; do
