@@ -317,6 +317,7 @@ bool ledger_conflict(int r);
 /* The first member of every implementation. */
 struct ledger {
     const struct ledger_ops *ops;
+    size_t claims; /* how many subjects a transaction should take at most; 0: as many as it likes */
 };
 
 enum ledger_open { LEDGER_EXISTING, LEDGER_CREATE, LEDGER_READONLY };

@@ -120,7 +120,7 @@ int main(int argc, char **argv)
     struct ledger_certificate *rows = calloc(group, sizeof *rows);
     double start = seconds();
     for (size_t done = 0; rows && done <= count; done += group) {
-        must(ledger->ops->begin(ledger, true), "begin");
+        must(ledger->ops->begin_shared(ledger), "begin");
         for (size_t i = 0; done && i < group; i++)
             issue(&rows[i]);
         for (size_t i = 0; done + group <= count && i < group; i++)

@@ -56,7 +56,9 @@ int main(int argc, char **argv)
     claim.request_sha256 = request;
     struct pc_secret code = {(unsigned char *)operands[3], operands[3] ? strlen(operands[3]) : 0};
     claim.code = operands[3] ? &code : NULL;
-    const struct ca_settings settings = {.state = operands[0], .ledger_url = "sqlite", .program = "claim 1"};
+    const char *url = getenv("PC_LEDGER_URL");
+    const struct ca_settings settings = {
+        .state = operands[0], .ledger_url = url ? url : "sqlite", .program = "claim 1"};
     struct ca *ca PC_CLEANUP(ca_close_ref) = NULL;
     int r = ca_open(&settings, &ca);
     if (r == 0)

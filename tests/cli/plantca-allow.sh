@@ -9,7 +9,7 @@ ca_start
 cd "$WORK" || exit 1
 claim() { "$CLAIM" "$WORK/state" "$@"; }
 allow() { "$PLANTCA" allow "$@"; }
-rows() { sqlite3 state/ledger.db "SELECT count(*) FROM admission"; }
+rows() { ledger_sql "SELECT count(*) FROM admission"; }
 no_token=$(without_token)
 
 expect 2 "nobody" allow --code
@@ -39,10 +39,10 @@ code=$(cat out)
 same "$(grep -cE '^([0-9A-HJKMNP-TV-Z]{5}-){4}[0-9A-HJKMNP-TV-Z]{5}$' out) $(wc -l <out)" "1 1" "the code alone is on stdout"
 same "$(grep -c Until err)" 1 "what is there for people goes to stderr"
 same "$(grep -rc "$code" state | awk -F: '{ n += $2 } END { print n }')" 0 "no file of the CA holds it"
-same "$(sqlite3 state/ledger.db "SELECT length(code), proof, state, note, key IS NULL FROM admission")" "32|code|open|line 3|1" "its hash is on record"
-same "$(sqlite3 state/ledger.db "SELECT json_extract(line, '\$.act', '\$.outcome', '\$.proof', '\$.subject', '\$.note', '\$.admission') FROM audit ORDER BY seq DESC LIMIT 1")" \
+same "$(ledger_sql "SELECT length(code), proof, state, note, count(key) FROM admission GROUP BY id")" "32|code|open|line 3|0" "its hash is on record"
+same "$(ledger_sql "SELECT json_extract(line, '\$.act', '\$.outcome', '\$.proof', '\$.subject', '\$.note', '\$.admission') FROM audit ORDER BY seq DESC LIMIT 1")" \
     "[\"allow\",\"done\",\"code\",\"$UUID1\",\"line 3\",1]" "and the act in the audit log"
-check "with who did it" test -n "$(sqlite3 state/ledger.db "SELECT json_extract(line, '\$.user') FROM audit ORDER BY seq DESC LIMIT 1")"
+check "with who did it" test -n "$(ledger_sql "SELECT json_extract(line, '\$.user') FROM audit ORDER BY seq DESC LIMIT 1")"
 
 expect 5 "the UUID alone" claim "$UUID1" k1
 same "$(cat out)" admission-code "is not enough"
@@ -53,14 +53,14 @@ expect 5 "one with more behind it" claim "$UUID1" k1 "${code}0"
 expect 5 "a very long one" claim "$UUID1" k1 "$(printf 'A%.0s' $(seq 5000))"
 expect 5 "the code at another plant" claim "$UUID2" k1 "$code"
 same "$(cat out)" admission-none "which nobody admitted"
-same "$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE line LIKE '%bind%'")" 0 "nothing of this is bound"
+same "$(ledger_sql "SELECT count(*) FROM audit WHERE line LIKE '%bind%'")" 0 "nothing of this is bound"
 check "the code, as people type it" claim "$UUID1" k1 "$(tr '[:upper:]' '[:lower:]' <<<"$code" | tr -d '-' | sed 's/1/l/g; s/0/o/g')"
 check "again, after a lost reply" claim "$UUID1" k1 "$code" --use
 check "and again" claim "$UUID1" k1 "$code" --use
 expect 5 "the code with another key" claim "$UUID1" k2 "$code"
 same "$(cat out)" admission-key "is bound to the first"
 expect 5 "the key without the code" claim "$UUID1" k1
-same "$(sqlite3 state/ledger.db "SELECT group_concat(json_extract(line, '\$.act')) FROM (SELECT line FROM audit WHERE line LIKE '%\"admission\":1,%' ORDER BY seq)")" \
+same "$(ledger_sql "SELECT group_concat(json_extract(line, '\$.act')) FROM (SELECT line FROM audit WHERE line LIKE '%\"admission\":1,%' ORDER BY seq) AS a")" \
     allow,bind,admit "each step is told once"
 
 check "another code" allow --plant "$UUID2" --code
@@ -70,7 +70,7 @@ second=$(/usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["code
 json "in JSON" 'd["plant"] == "'"$UUID2"'" and d["proof"] == "code" and d["state"] == "open" and d["file"] is None'
 expect 5 "the first of them" claim "$UUID2" k3 "$first"
 check "is good for nothing, the second is" claim "$UUID2" k3 "$second"
-same "$(sqlite3 state/ledger.db "SELECT group_concat(state) FROM (SELECT state FROM admission WHERE plant = '$UUID2' ORDER BY id)")" \
+same "$(ledger_sql "SELECT group_concat(state) FROM (SELECT state FROM admission WHERE plant = '$UUID2' ORDER BY id) AS a")" \
     withdrawn,open "both are on record"
 check "into a file" allow --plant "$UUID2" --code -o code --json
 json "and not into JSON" '"code" not in d and d["file"] == "code"'
@@ -118,7 +118,7 @@ same "$(rows)" "$before" "nobody was admitted by any of these"
 check "a shift" import "\xef\xbb\xbfUUID,how,note\r\n$(u 1)\r\n$(u 2),pending\r\n\"$(u 3)\",code,\"left, \"\"hot\"\"\"\r\n\r\n$(u 4),,spare" --note morning
 same "$(head -n 1 out) $(wc -l <out) $(cut -d, -f1 out | sed -n 2,5p | tr '\n' ' ')" "uuid,code,expires 5 $(u 1) $(u 2) $(u 3) $(u 4) " "one line a plant"
 same "$(sed -n 3p out | cut -d, -f2)" "" "without a code for what waits"
-same "$(sqlite3 state/ledger.db "SELECT group_concat(proof || ' ' || note, '; ') FROM (SELECT * FROM admission ORDER BY id DESC LIMIT 4)")" \
+same "$(ledger_sql "SELECT group_concat(proof || ' ' || note, '; ') FROM (SELECT * FROM admission ORDER BY id DESC LIMIT 4) AS a")" \
     'code spare; code left, "hot"; pending morning; code morning' "as the lines say"
 check "its codes" claim "$(u 3)" k6 "$(sed -n 4p out | cut -d, -f2)"
 check "into a file" import "$(u 8)\n$(u 9)\n" -o codes.csv --json

@@ -10,7 +10,7 @@ cd "$WORK" || exit 1
 claim() { "$CLAIM" "$WORK/state" "$@"; }
 approve() { "$PLANTCA" approve "$@"; }
 hash_of() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
-acts() { sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE line LIKE '%\"act\":\"$1\"%'"; }
+acts() { ledger_sql "SELECT count(*) FROM audit WHERE line LIKE '%\"act\":\"$1\"%'"; }
 k1=$(hash_of k1) k2=$(hash_of k2)
 
 expect 2 "a UUID alone" approve "$UUID1"
@@ -41,7 +41,7 @@ same "$(cat out)" admission-key "does not get in"
 expect 5 "nor a third" claim "$UUID1" k3
 check "nothing waits" "$PLANTCA" pending
 silent "any more"
-same "$(sqlite3 state/ledger.db "SELECT json_extract(line, '\$.key_sha256') FROM audit WHERE line LIKE '%\"act\":\"approve\"%'")" "$k2" "the audit log names the key"
+same "$(ledger_sql "SELECT json_extract(line, '\$.key_sha256') FROM audit WHERE line LIKE '%\"act\":\"approve\"%'")" "$k2" "the audit log names the key"
 
 "$PLANTCA" allow -q --plant "$UUID2" --pending
 claim "$UUID2" k4 >out 2>&1
@@ -64,7 +64,7 @@ check "a certificate meanwhile" "$PLANTCA" sign -q --plant "$UUID2" two.csr -o t
 wait "${PIDS[@]}"
 PIDS=()
 check "none failed" test ! -e failed
-same "$(sqlite3 state/ledger.db "SELECT count(*) FROM waiting w JOIN admission a ON a.id = w.admission WHERE w.state = 'approved' AND a.key = w.key") $(acts approve)" \
+same "$(ledger_sql "SELECT count(*) FROM waiting w JOIN admission a ON a.id = w.admission WHERE w.state = 'approved' AND a.key = w.key") $(acts approve)" \
     "41 41" "each is on record once"
 # Two operators, two keys of one plant: one of them is approved.
 "$PLANTCA" allow -q --plant "$(u 200)" --pending
@@ -78,10 +78,11 @@ json "tells of all that" 'd["sound"]'
 
 # Who edits the ledger past its triggers is found out by the audit log, which tells another story.
 edited() {
-    cp -a state "edited$1"
-    sqlite3 "edited$1/ledger.db" "$(sqlite3 state/ledger.db "SELECT 'DROP TRIGGER ' || name || ';' FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('admission', 'waiting', 'audit')") $3" >out 2>&1
-    expect 5 "$2" "$PLANTCA" audit verify --json --state "$WORK/edited$1"
+    ledger_keep "before$1"
+    ledger_forge "$3"
+    expect 5 "$2" "$PLANTCA" audit verify --json
     json "is found: $1" 'any(f["rule"] == "'"$1"'" for f in d["faults"])'
+    ledger_back "before$1"
 }
 edited approval-untold "a key that is approved by nobody" "UPDATE waiting SET state = 'approved', decided_at = 1, decided_by = 'x' WHERE admission = 1 AND state = 'waiting'"
 edited waiting-untold "a key that never asked" "INSERT INTO waiting (admission, key, key_type, address, state, first_at, last_at, times) SELECT 2, randomblob(32), 'ec:P-256', 'x', 'waiting', 1, 1, 1"

@@ -26,7 +26,7 @@ check "one key, without a token" deny "$UUID1" "$k1" --json -c "$(without_token)
 json "is denied" 'd["denied"] == 1 and d["key_sha256"] == "'"$k1"'"'
 check "again" deny "$UUID1" "$k1" --json
 json "changes nothing" 'd["denied"] == 0'
-same "$(sqlite3 state/ledger.db "SELECT json_extract(line, '\$.note', '\$.key_sha256') FROM audit WHERE line LIKE '%\"act\":\"deny\"%'")" "[\"a stranger\",\"$k1\"]" \
+same "$(ledger_sql "SELECT json_extract(line, '\$.note', '\$.key_sha256') FROM audit WHERE line LIKE '%\"act\":\"deny\"%'")" "[\"a stranger\",\"$k1\"]" \
     "it is told once, with the note"
 expect 5 "that key" claim "$UUID1" k1
 same "$(cat out)" admission-denied "is refused"

@@ -46,16 +46,16 @@ check "it is on that" grep -q 'Certificate Hold' <(entry 2.crt)
 UUID3=a1b2c3d4-0000-4000-8000-000000000003
 new_csr "$UUID3" 3.key 3.csr
 "$PLANTCA" sign -q --plant "$UUID3" 3.csr -o 3.crt
-sqlite3 state/ledger.db "INSERT INTO certificate (issuer, serial, profile, subject, key, state, predecessor, not_before, not_after,
+ledger_sql "INSERT INTO certificate (issuer, serial, profile, subject, key, state, predecessor, not_before, not_after,
     reserved_at) SELECT issuer, x'0102030405', profile, subject, key, 'reserved', id, not_before, not_after, reserved_at
     FROM certificate WHERE subject = '$UUID3'"
 check "by serial, while its successor is being made" hold --serial "$(serial_of 3.crt)"
-same "$(sqlite3 state/ledger.db "SELECT state FROM certificate WHERE serial = x'0102030405'")" void "there will be none"
+same "$(ledger_sql "SELECT state FROM certificate WHERE serial = x'0102030405'")" void "there will be none"
 
 check "a held one can be revoked" "$PLANTCA" revoke --plant "$UUID1" --reason keyCompromise --invalid-since 2026-01-02T03:04:05Z
 check "the CRL gives the new reason" grep -q 'Key Compromise' <(entry 1.crt)
 check "and since when" grep -q 'Invalidity Date' <(entry 1.crt)
 expect 5 "a revoked one cannot be held" hold --plant "$UUID1" --json
 json "by name" 'd["error"]["name"] == "hold-revoked"'
-check "the audit log tells of it" grep -q '"act": *"hold"' <(sqlite3 state/ledger.db 'SELECT line FROM audit' 2>/dev/null || /usr/bin/python3 -c 'import sqlite3; [print(r[0]) for r in sqlite3.connect("state/ledger.db").execute("SELECT line FROM audit")]')
+check "the audit log tells of it" grep -q '"act": *"hold"' <(ledger_sql "SELECT line FROM audit")
 finish

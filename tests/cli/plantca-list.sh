@@ -80,6 +80,7 @@ check "is read by Python's csv" reads list.csv \
     '[(row["state"], row["expired"]) for row in rows if row["serial"] == '"$one"'] == [("superseded", "false")]'
 softhsm_token voke-ca2 246810
 sed "s|label .*|label = voke-ca2|; s|state .*|state = $WORK/state2|" plantca.conf >second.conf
+in_postgres && postgres_database second && sed -i "s|/plantca$|/second|" second.conf
 check "a CA whose name is a formula" env CA_SUBJECT='/CN==HYPERLINK("http:\/\/x"),y' "$PLANTCA" init -q -c second.conf
 list --csv -c second.conf >formula.csv
 check "a formula is quoted and made harmless" reads formula.csv 'rows[0]["cn"].startswith("\x27=HYPERLINK(")'

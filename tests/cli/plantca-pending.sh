@@ -27,7 +27,7 @@ json "with what is known of them" 'lines[1]["address"] == "fe80::1%eth0" and lin
 check "for people" pending
 same "$(grep -cE '^  [0-9a-f]{64}$' out) $(awk 'length > 80' out | wc -l)" "2 0" "with whole fingerprints in 80 columns"
 same "$(grep -c "plantca approve" err)" 1 "with what to do next on stderr"
-same "$(sqlite3 state/ledger.db "SELECT json_extract(line, '\$.act', '\$.address') FROM audit WHERE line LIKE '%\"act\":\"wait\"%'" | tr '\n' ' ')" \
+same "$(ledger_sql "SELECT json_extract(line, '\$.act', '\$.address') FROM audit WHERE line LIKE '%\"act\":\"wait\"%'" | tr '\n' ' ')" \
     '["wait","10.0.0.7"] ["wait","fe80::1%eth0"] ' "each key is in the audit log once, with the address that it came from"
 
 # Eight places, and a stranger who takes them all. Whoever is on record keeps its place.
@@ -37,7 +37,7 @@ expect 6 "the plant's own key, in the last place" claim "$UUID2" own
 expect 5 "one more" claim "$UUID2" stranger9
 same "$(cat out)" admission-full "is refused"
 expect 6 "who is there" claim "$UUID2" own
-same "$(sqlite3 state/ledger.db "SELECT count(*) FROM waiting w JOIN admission a ON a.id = admission WHERE plant = '$UUID2'")" 8 "stays"
+same "$(ledger_sql "SELECT count(*) FROM waiting w JOIN admission a ON a.id = admission WHERE plant = '$UUID2'")" 8 "stays"
 check "a code instead" allow --plant "$UUID2" --code
 expect 5 "ends all that waited" claim "$UUID2" own
 same "$(cat out)" admission-code "under it"
@@ -46,7 +46,7 @@ json "wait no more" 'all(x["plant"] != "'"$UUID2"'" for x in lines)'
 
 # However many come in whatever time, so many are put on record and no more.
 allow --plant "$UUID2" --pending
-for i in 1 2 3 4 5 6 7 8; do claim "$UUID2" "a$i" --keys 1 >>many 2>&1; sqlite3 state/ledger.db "UPDATE waiting SET last_at = last_at - 601 WHERE state = 'waiting'"; done
+for i in 1 2 3 4 5 6 7 8; do claim "$UUID2" "a$i" --keys 1 >>many 2>&1; ledger_sql "UPDATE waiting SET last_at = last_at - 601 WHERE state = 'waiting'"; done
 same "$(grep -c admission-waiting many)" 8 "places that nobody asked for lately are free for others"
 expect 5 "but not for ever" claim "$UUID2" a9 --keys 1
 same "$(cat out)" admission-full "is refused, too"

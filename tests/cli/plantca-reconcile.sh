@@ -31,13 +31,12 @@ json "writes it" 'd["steps"][0]["did"] == "written"'
 check "from the record" cmp state/ca.crl published/ca/ca.crl
 
 # A backup is restored.
-cp -a state backup
+ledger_keep backup
 sign "$UUID2" 2.csr -o 2.crt
 "$PLANTCA" revoke -q --plant "$UUID1" --reason keyCompromise
 "$PLANTCA" revoke -q --plant "$UUID2" --reason keyCompromise
 "$PLANTCA" publish -q
-mv state lost
-cp -a backup state
+ledger_back backup
 for act in "sign --plant $UUID3 3.csr" crl "audit checkpoint" reconcile; do
     # shellcheck disable=SC2086 # words
     if [ "$act" = reconcile ]; then
@@ -71,29 +70,27 @@ openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out thief.key 2>
 openssl pkey -in thief.key -pubout -outform DER -out thief.spki
 openssl pkey -in 3.key -pubout -outform DER -out 3.spki
 openssl x509 -in 3.crt -outform DER -out 3.der
-cp -a state honest
-/usr/bin/python3 - <<'PY'
-import hashlib, sqlite3
-db = sqlite3.connect("state/ledger.db")
+ledger_keep honest
+serial=$(serial_of 3.crt)
+/usr/bin/python3 - "$serial" >forged.sql <<'PY'
+import hashlib, sys
 der, old, new = (open(f, "rb").read() for f in ("3.der", "3.spki", "thief.spki"))
-row, serial = db.execute("SELECT id, serial FROM certificate WHERE sha256 = ?", (hashlib.sha256(der).digest(),)).fetchone()
+serial = bytes.fromhex(sys.argv[1])
 other = serial[:-1] + bytes([serial[-1] ^ 1])
 tbs = der[4:8 + int.from_bytes(der[6:8], "big")]
 for a, b in ((old, new), (serial, other), (hashlib.sha1(old[-65:]).digest(), hashlib.sha1(new[-65:]).digest())):
     assert a in tbs
     tbs = tbs.replace(a, b)
-db.execute("INSERT INTO certificate (issuer, serial, profile, subject, key, state, predecessor, not_before, not_after, reserved_at)"
-           " SELECT issuer, ?, profile, subject, key, 'reserved', id, not_before, not_after, reserved_at FROM certificate WHERE id = ?",
-           (other, row))
-made = db.execute("SELECT max(id) FROM certificate").fetchone()[0]
-db.execute("INSERT INTO body (certificate, tbs) VALUES (?, ?)", (made, tbs))
-db.execute("UPDATE certificate SET state = 'signing' WHERE id = ?", (made,))
-db.commit()
+print("INSERT INTO certificate (issuer, serial, profile, subject, key, state, predecessor, not_before, not_after, reserved_at)"
+      " SELECT issuer, x'%s', profile, subject, key, 'reserved', id, not_before, not_after, reserved_at FROM certificate"
+      " WHERE serial = x'%s';" % (other.hex(), serial.hex()))
+print("INSERT INTO body (certificate, tbs) SELECT id, x'%s' FROM certificate WHERE serial = x'%s';" % (tbs.hex(), other.hex()))
+print("UPDATE certificate SET state = 'signing' WHERE serial = x'%s'" % other.hex())
 PY
+ledger_sql "$(cat forged.sql)"
 check "reconcile, with a reservation that no act of ours made" reconcile --json
 json "voids it" '[s["did"] for s in d["steps"] if s["what"] == "certificate"] == ["voided"]'
-rm -rf state
-mv honest state
+ledger_back honest
 
 # The clock was ahead, and is right again.
 days_later 40 "$PLANTCA" crl -q

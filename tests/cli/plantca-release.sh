@@ -46,10 +46,10 @@ expect 3 "a release with a wrong PIN" release --plant "$UUID1" --pin-file "$WORK
 one_line "says so"
 expect 4 "and one without a token" release --plant "$UUID1" -c "$(without_token)"
 cp state/ca.crl kept.crl
-cp -r state newer
+ledger_keep newer
 "$PLANTCA" crl -q
 cp state/ca.crl newer/ca.crl
-rm -r state && mv newer state
+ledger_back newer
 expect 5 "and one on a ledger that is older than its CRL" release --plant "$UUID1" --json
 json "by name" 'd["error"]["name"] == "restore-crl" and "released" not in d'
 cp kept.crl state/ca.crl

@@ -73,11 +73,11 @@ check "--invalid-since" revoke --cert three.crt --reason keyCompromise --invalid
 check "stands on the CRL" grep -q 'Jan  2 03:04:05 2026' <(openssl crl -in state/ca.crl -noout -text)
 
 # A record that was put back to before an issuance: our key signed what is not on record.
-cp -r state before
+ledger_keep before
 UUID5=a1b2c3d4-0000-4000-8000-000000000005
 new_csr "$UUID5" five.key five.csr
 "$PLANTCA" sign -q --plant "$UUID5" five.csr -o five.crt
-rm -r state && mv before state
+ledger_back before
 check "--dry-run of a certificate of ours on no record" revoke -n --cert five.crt --json -c "$(without_token)"
 json "tells an incident" 'd["incident"] and len(d["revoked"]) == 1'
 same "$(listed five.crt)" 0 "and revokes nothing"
@@ -88,11 +88,11 @@ check "again" revoke --cert five.crt --json
 json "is done already" 'd["already"] == 1 and not d["incident"]'
 expect 5 "its key" "$PLANTCA" sign --plant "$UUID5" five.csr --json
 json "never gets another" 'd["error"]["name"] == "identity-revoked"'
-cp -r state before
+ledger_keep before
 UUID9=a1b2c3d4-0000-4000-8000-000000000009
 new_csr "$UUID9" nine.key nine.csr
 "$PLANTCA" sign -q --plant "$UUID9" nine.csr -o lost.crt
-rm -r state && mv before state
+ledger_back before
 "$PLANTCA" sign -q --plant "$UUID9" nine.csr -o nine.crt
 check "one of a key that has another certificate" revoke --cert lost.crt --json
 json "takes that along" 'd["incident"] and len(d["revoked"]) == 2 and all(c["state"] == "revoked" for c in d["revoked"])'
@@ -133,7 +133,7 @@ check "a twin that verifies" openssl verify -CAfile state/ca.crt <(openssl x509 
 expect 5 "a twin of a certificate of ours" revoke --cert twin.der --json
 json "is refused, with what to do" 'd["error"]["name"] == "revoke-twin" and "--serial" in d["error"]["message"]'
 same "$(listed six.crt)" 0 "its namesake is left alone"
-check "the audit log has it as an incident" grep -q revoke-twin <(/usr/bin/python3 -c 'import sqlite3; [print(r[0]) for r in sqlite3.connect("state/ledger.db").execute("SELECT line FROM audit")]')
+check "the audit log has it as an incident" grep -q revoke-twin <(ledger_sql "SELECT line FROM audit")
 check "the serial" revoke --serial "$(serial_of six.crt)"
 check "the twin then" revoke --cert twin.der --json
 json "is stopped with it" 'd["already"] == 1 and d["incident"]'

@@ -47,24 +47,18 @@ expect 5 "status" status --json
 json "tells that no CRL lists it" 'd["error"]["name"] == "crl-behind"'
 check "plantca crl" "$PLANTCA" crl -q
 check "makes one that does" status -q
-cp -a state early
-sed "s|^state .*|state = $WORK/early|" "$PLANTCA_CONFIG" >early.conf
-check "a CRL by a clock that is ahead" days_later 20 "$PLANTCA" crl -q -c early.conf
-expect 5 "status, by the right one" status --json -c early.conf
+ledger_keep before
+check "a CRL by a clock that is ahead" days_later 20 "$PLANTCA" crl -q
+expect 5 "status, by the right one" status --json
 json "the CRL is not valid yet" 'd["error"]["name"] == "crl-early"'
-expect 5 "the next CRL" "$PLANTCA" crl --json -c early.conf
+expect 5 "the next CRL" "$PLANTCA" crl --json
 json "waits until somebody has said which clock was right" 'd["error"]["name"] == "clock-behind"'
-cp -a state bent
-sed "s|^state .*|state = $WORK/bent|" "$PLANTCA_CONFIG" >bent.conf
-/usr/bin/python3 - bent/ledger.db <<'PY'
-import sqlite3, sys
-db = sqlite3.connect(sys.argv[1])
-db.execute("DROP TRIGGER body_signed")
-db.execute("UPDATE body SET der = CAST(der || x'00' AS BLOB) WHERE certificate = (SELECT max(certificate) FROM body)")
-db.commit()
-PY
-expect 5 "a certificate that was changed behind our back" status --json -c bent.conf
+ledger_back before
+ledger_keep before
+ledger_forge "UPDATE body SET der = x'3000' WHERE certificate = (SELECT max(certificate) FROM body)"
+expect 5 "a certificate that was changed behind our back" status --json
 json "is told of" 'd["error"]["name"] == "ledger-broken" and not d["ledger_health"]["sound"]'
+ledger_back before
 softhsm_lose voke-ca
 expect 4 "the token is gone" status
 finish

@@ -5,6 +5,8 @@
 . "${PC_SOURCE:?}/tests/lib/softhsm.sh"
 # shellcheck source=tests/lib/swtpm.sh
 . "${PC_SOURCE:?}/tests/lib/swtpm.sh"
+# shellcheck source=tests/lib/ledger.sh
+. "${PC_SOURCE:?}/tests/lib/ledger.sh"
 
 UUID1=a1b2c3d4-0000-4000-8000-000000000001
 UUID2=a1b2c3d4-0000-4000-8000-000000000002
@@ -32,13 +34,13 @@ CONF
     [ "${PC_LEDGER:-sqlite}" = sqlite ] || ca_in_postgres
 }
 
-# ca_in_postgres: the ledger of this test is in PostgreSQL, in a database of its own. One that is copied, or looked into with
-# sqlite3, is none: such a test is for SQLite.
+# ca_in_postgres: the ledger of this test is in PostgreSQL, in a database of its own.
 ca_in_postgres() {
     # shellcheck source=tests/lib/postgres.sh
     . "${PC_SOURCE:?}/tests/lib/postgres.sh"
     [ -n "${POSTGRES_DIR:-}" ] || postgres_start || exit 1
     postgres_database plantca
+    export PC_LEDGER_URL=$POSTGRES_URL/plantca
     sed -i "s|^\[publish\]|[ledger]\nurl = $POSTGRES_URL/plantca\n&|" "$PLANTCA_CONFIG" # tests add to the last section
 }
 

@@ -13,6 +13,7 @@ export PLANTCERT_MODULE="$PC_BUILD/provision/provider/plantcert.so"
 # PC_WORK names a folder that is there and stays; otherwise a temporary one is made and removed (kept with PC_KEEP=1).
 WORK=${PC_WORK:-$(mktemp -d "${TMPDIR:-/tmp}/plantcert-test.XXXXXX")}
 chmod 755 "$WORK"
+export WORK
 PIDS=()
 TESTS=0
 FAILED=0

@@ -16,15 +16,29 @@ postgres_start() {
     POSTGRES_DIR=$WORK/postgres
     mkdir -p "$POSTGRES_DIR"
     [ "$(id -u)" = 0 ] && chown postgres "$POSTGRES_DIR"
-    postgres_bin initdb -D "$POSTGRES_DIR/data" -A trust -E UTF8 --no-locale -U postgres >"$POSTGRES_DIR/initdb.log" 2>&1 || {
+    postgres_bin initdb --no-sync -D "$POSTGRES_DIR/data" -A trust -E UTF8 --no-locale -U postgres >"$POSTGRES_DIR/initdb.log" 2>&1 || {
         sed 's/^/# /' "$POSTGRES_DIR/initdb.log" >&2
         return 1
     }
     postgres_run
     export POSTGRES_USER=plantca
     postgres_sql postgres "CREATE ROLE plantca LOGIN" >/dev/null
+    postgres_words
     POSTGRES_URL=postgresql://plantca@%2F${POSTGRES_DIR//\//%2F}
     export POSTGRES_DIR POSTGRES_URL
+}
+
+# postgres_words: words of SQLite for what tests ask, in every database that is made from here on.
+postgres_words() {
+    # shellcheck disable=SC2016 # PostgreSQL's
+    postgres_sql template1 'CREATE FUNCTION public.hex(bytea) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT upper(encode($1, $e$hex$e$)) $$;
+        CREATE AGGREGATE public.group_concat(text, text) (sfunc = string_agg_transfn, stype = internal, finalfunc = string_agg_finalfn);
+        CREATE FUNCTION public.joined(text, text) RETURNS text LANGUAGE sql AS $$ SELECT concat_ws($e$,$e$, $1, $2) $$;
+        CREATE AGGREGATE public.group_concat(text) (sfunc = public.joined, stype = text);
+        CREATE FUNCTION public.json_extract(line text, VARIADIC paths text[]) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+            SELECT CASE WHEN cardinality(paths) = 1 THEN line::json ->> substr(paths[1], 3)
+                ELSE (SELECT $e$[$e$ || string_agg((line::json -> substr(path, 3))::text, $e$,$e$ ORDER BY n) || $e$]$e$
+                    FROM unnest(paths) WITH ORDINALITY AS p (path, n)) END $$'
 }
 
 # postgres_run: starts the server that postgres_start made, or starts it again.

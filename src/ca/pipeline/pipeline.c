@@ -207,6 +207,9 @@ int pipeline_start(struct ca *ca, const struct pipeline_hooks *hooks, struct pip
     struct queue *const queues[] = {&p->idle, &p->judged, &p->recorded, &p->signed_, &p->dropped, &p->done};
     pthread_cond_t *const conds[] = {&p->judge, &p->ledger, &p->sign, &p->output};
     p->ca = ca;
+    p->group = PIPELINE_GROUP;
+    if (ca->ledger && ca->ledger->claims && ca->ledger->claims < PIPELINE_GROUP)
+        p->group = ca->ledger->claims;
     p->hooks = hooks;
     p->lasts = hooks->lasting;
     p->tend_at = pipeline_clock();

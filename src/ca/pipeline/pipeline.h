@@ -13,7 +13,7 @@
 #include "src/pki/request.h"
 
 #define PIPELINE_ITEMS 1024 /* that go round */
-#define PIPELINE_GROUP 256  /* that share a transaction, of those that begin and of those that end */
+#define PIPELINE_GROUP 256  /* that share a transaction, where the ledger takes so many */
 
 enum work_outcome {
     WORK_ISSUED,

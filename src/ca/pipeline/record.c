@@ -231,13 +231,13 @@ static bool is_worth(const struct pipeline *p, int64_t last, int64_t *ret_wait)
     if (count == 0)
         return false;
     *ret_wait = last + PATIENCE - pipeline_clock();
-    return count >= PIPELINE_GROUP || nothing_comes || *ret_wait <= 0;
+    return count >= p->group || nothing_comes || *ret_wait <= 0;
 }
 
 void pipeline_tell_ledger(struct pipeline *p)
 {
     bool nothing_comes;
-    if (!p->ledger_patient || waiting(p, &nothing_comes) >= PIPELINE_GROUP || nothing_comes ||
+    if (!p->ledger_patient || waiting(p, &nothing_comes) >= p->group || nothing_comes ||
         p->token == TOKEN_LOST)
         pthread_cond_signal(&p->ledger);
 }
@@ -265,9 +265,9 @@ static void take_group(struct pipeline *p, struct group *g)
     queue_init(&g->failed_begun);
     queue_init(&g->later);
     size_t start = can_start(p);
-    queue_move(&p->judged, start < PIPELINE_GROUP ? start : PIPELINE_GROUP, &g->starting);
-    queue_move(&p->signed_, PIPELINE_GROUP, &g->finishing);
-    queue_move(&p->dropped, PIPELINE_GROUP, &g->dropping);
+    queue_move(&p->judged, start < p->group ? start : p->group, &g->starting);
+    queue_move(&p->signed_, p->group, &g->finishing);
+    queue_move(&p->dropped, p->group, &g->dropping);
 }
 
 /* After the commit: where each item goes next. */

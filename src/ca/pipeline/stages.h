@@ -28,6 +28,7 @@ struct pipeline {
     unsigned char *items;
     pthread_t threads[JUDGES_MAX + SIGNERS_MAX + 1];
     size_t thread_count;
+    size_t group; /* items that share a transaction at most, of those that begin and of those that end */
 
     pthread_mutex_t lock; /* of all that follows, and of the source */
     pthread_cond_t judge, ledger, sign, output;

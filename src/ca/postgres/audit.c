@@ -101,9 +101,9 @@ int pg_audit_head(struct ledger *ledger, struct ledger_audit *ret)
 int pg_audit_append(struct ledger *ledger, const struct ledger_audit *row)
 {
     struct pg *pg = (struct pg *)ledger;
-    int r = pg_change(pg, "auditing",
-                      "INSERT INTO audit (chain, seq, certificate, line, sha256) VALUES ($1, $2, $3, $4, $5)",
-                      "tioth", row->chain, row->seq, row->certificate, row->line, row->sha256);
+    int r = pg_later(pg, "auditing",
+                     "INSERT INTO audit (chain, seq, certificate, line, sha256) VALUES ($1, $2, $3, $4, $5)",
+                     "tioth", row->chain, row->seq, row->certificate, row->line, row->sha256);
     pg->head_known = false;
     if (r == 0 && strcmp(row->chain, pg->chain) == 0) {
         pg->head = *row;

@@ -9,8 +9,11 @@ int pg_key_subject(struct ledger *ledger, const char *key_sha256, char ret[256])
 {
     struct pg *pg = (struct pg *)ledger;
     PGresult *found PC_CLEANUP(pg_done) = NULL;
-    int r = pg_query(pg, "looking for a key", &found, "SELECT subject FROM key WHERE sha256 = $1", "h",
-                     key_sha256);
+    if (*pg->key && strcmp(pg->key, key_sha256) == 0) {
+        memcpy(ret, pg->key_subject, sizeof pg->key_subject);
+        return 0;
+    }
+    int r = pg_query(pg, "looking for a key", &found, PG_KEY_SUBJECT, "h", key_sha256);
     if (r < 0)
         return r;
     ret[0] = '\0';
@@ -30,6 +33,7 @@ int pg_reserve(struct ledger *ledger, const struct ledger_certificate *row, int6
     int64_t self = pg_self(ledger);
     if (self == 0)
         return pc_error_code();
+    ((struct pg *)ledger)->key[0] = '\0'; /* it becomes the subject's */
     return pg_insert(
         (struct pg *)ledger, "reserving", ret_id,
         KEY_ROW "INSERT INTO certificate (issuer, serial, profile, subject, key, state, owner, predecessor,"
@@ -42,11 +46,11 @@ int pg_reserve(struct ledger *ledger, const struct ledger_certificate *row, int6
 int pg_signing(struct ledger *ledger, int64_t id, const struct pc_bytes *tbs)
 {
     struct pg *pg = (struct pg *)ledger;
-    int r = pg_change(pg, "signing", "INSERT INTO body (certificate, tbs) VALUES ($1, $2)", "ib", id, tbs);
+    int r = pg_later(pg, "signing", "INSERT INTO body (certificate, tbs) VALUES ($1, $2)", "ib", id, tbs);
     if (r == 0)
-        r = pg_change(pg, "signing",
-                      "UPDATE certificate SET state = 'signing' WHERE id = $1 AND state = 'reserved'", "i",
-                      id);
+        r = pg_later(pg, "signing",
+                     "UPDATE certificate SET state = 'signing' WHERE id = $1 AND state = 'reserved'", "i",
+                     id);
     return r;
 }
 
@@ -54,23 +58,23 @@ int pg_signing(struct ledger *ledger, int64_t id, const struct pc_bytes *tbs)
 int pg_issue(struct ledger *ledger, int64_t id, const struct pc_bytes *der, const char *sha256, int64_t at)
 {
     struct pg *pg = (struct pg *)ledger;
-    int r = pg_change(pg, "issuing",
-                      "UPDATE body SET tbs = NULL, der = $1 WHERE certificate = $2 AND der IS NULL", "bi",
-                      der, id);
+    int r =
+        pg_later(pg, "issuing", "UPDATE body SET tbs = NULL, der = $1 WHERE certificate = $2 AND der IS NULL",
+                 "bi", der, id);
     if (r == 0)
-        r = pg_change(pg, "issuing",
-                      "UPDATE certificate SET state = 'current', owner = NULL, sha256 = $1, issued_at = $2"
-                      " WHERE id = $3 AND state = 'signing' AND owner = $4",
-                      "hiii", sha256, at, id, pg->self);
+        r = pg_later(pg, "issuing",
+                     "UPDATE certificate SET state = 'current', owner = NULL, sha256 = $1, issued_at = $2"
+                     " WHERE id = $3 AND state = 'signing' AND owner = $4",
+                     "hiii", sha256, at, id, pg->self);
     return r;
 }
 
 int pg_supersede(struct ledger *ledger, int64_t id, int64_t revoke_after)
 {
-    return pg_change((struct pg *)ledger, "superseding",
-                     "UPDATE certificate SET state = 'superseded', revoke_after = $1"
-                     " WHERE id = $2 AND state = 'current'",
-                     "ii", revoke_after, id);
+    return pg_later((struct pg *)ledger, "superseding",
+                    "UPDATE certificate SET state = 'superseded', revoke_after = $1"
+                    " WHERE id = $2 AND state = 'current'",
+                    "ii", revoke_after, id);
 }
 
 /* What is recorded now cannot stand in a CRL whose number is taken already. */

@@ -37,31 +37,48 @@ static int claim_text(const char *kind, const char *name, int64_t *ret)
 
 /* Nobody waits for a claim, so that two who want the same ones in another order do not wait for each other.
  */
-static int take(struct pg *pg, const char *name, int64_t first, int64_t second)
+static int ask(struct pg *pg, struct pg_claim *claim)
 {
-    PGresult *taken PC_CLEANUP(pg_done) = NULL;
-    int r = pg_query(pg, "taking a subject", &taken,
-                     "SELECT pg_try_advisory_xact_lock($1) AND pg_try_advisory_xact_lock($2)", "ii", first,
-                     second);
-    if (r < 0 || pg_flag(taken, 0, 0))
-        return r;
-    return pc_fail_named(PC_EPENDING, "ledger-claimed",
-                         "%s: another station is at it, or at this key; try again", name);
+    return pg_ask(pg, "taking a subject", &claim->taken,
+                  "SELECT pg_try_advisory_xact_lock($1) AND pg_try_advisory_xact_lock($2)", "ii",
+                  claim->first, claim->second);
 }
 
-int pg_claim(struct pg *pg, const char *subject, const char *profile, const char *key_sha256)
+int pg_claim_told(const struct pg_claim *claim)
 {
-    int64_t claim = 0;
-    int r = claim_text(profile, subject, &claim);
-    return r < 0 ? r : take(pg, subject, claim, claim_of(key_sha256));
+    if (pg_flag(claim->taken, 0, 0))
+        return 0;
+    return pc_fail_named(PC_EPENDING, "ledger-claimed",
+                         "%s: another station is at it, or at this key; try again", claim->name);
+}
+
+void pg_claim_done(struct pg_claim *claim)
+{
+    PQclear(claim->taken);
+}
+
+int pg_claim_ask(struct pg *pg, const char *subject, const char *profile, const char *key_sha256,
+                 struct pg_claim *ret)
+{
+    ret->name = subject;
+    ret->second = claim_of(key_sha256);
+    int r = claim_text(profile, subject, &ret->first);
+    return r < 0 ? r : ask(pg, ret);
 }
 
 int pg_claim_subject(struct ledger *ledger, const char *profile, const char *subject)
 {
     struct pg *pg = (struct pg *)ledger;
-    int64_t claim = 0;
-    int r = pg->shared ? claim_text(profile ? profile : "admission", subject, &claim) : 0;
-    return r < 0 || !pg->shared ? r : take(pg, subject, claim, claim);
+    struct pg_claim PC_CLEANUP(pg_claim_done) claim = {.name = subject};
+    int r = pg->shared ? claim_text(profile ? profile : "admission", subject, &claim.first) : 0;
+    if (r < 0 || !pg->shared)
+        return r;
+    claim.second = claim.first;
+    r = ask(pg, &claim);
+    int settled = pg_settle(pg);
+    if (r == 0)
+        r = settled;
+    return r < 0 ? r : pg_claim_told(&claim);
 }
 
 static int take_self(struct pg *pg)

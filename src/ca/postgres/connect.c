@@ -82,7 +82,7 @@ static int dial(struct pg *pg)
 }
 
 /* Each statement is planned once, by its indexes: tables that were empty then have grown since, and planning
- * at each use costs a reservation more than running (302 certificates a second against 473, measured).
+ * at each use costs more than running (docs/performance.md).
  * A session that is left behind by a host that vanished lets its locks go within a minute. What a transaction
  * waits for is bounded; how long it may pause is said when it begins. */
 #define SETTINGS                                                                                             \

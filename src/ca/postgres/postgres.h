@@ -9,8 +9,25 @@
 
 #define PG_SCHEMA "plantcert" /* the schema that holds the tables: one ledger a database */
 #define PG_STATEMENTS 128     /* prepared ones; what comes after them is planned at each use */
+#define PG_KEY_SUBJECT "SELECT subject FROM key WHERE sha256 = $1"
 #define PG_PAGE INT64_C(1000) /* rows that are read at once, where there may be many */
 #define PG_PARAMETERS 24
+#define PG_QUEUE 64 /* statements that are on their way; what the server says of so many fits any socket */
+
+/* A statement as it is sent; all is borrowed. */
+struct pg_statement {
+    const char *sql, *name; /* name "": not prepared */
+    const Oid *types;
+    const char *const *values;
+    const int *lengths, *formats;
+    int count;
+};
+
+/* One that was sent. */
+struct pg_sent {
+    const char *what;
+    PGresult **ret; /* NULL: a change of one row */
+};
 
 struct pg {
     struct ledger base;
@@ -18,10 +35,15 @@ struct pg {
     char *url, *name; /* `name` is for messages: host and database */
     char *chain_path; /* file in the state folder that holds the name of this station's audit chain */
     char chain[33];   /* "" until needed */
-    int64_t self;     /* our owner number, whose lock this session holds; 0 until needed */
-    int patience;     /* ms that another writer is waited for */
-    bool reading;     /* opened to be read */
+    char key[PKI_FINGERPRINT_TEXT], key_subject[256]; /* what facts found of its key; "" when not known */
+    int64_t self; /* our owner number, whose lock this session holds; 0 until needed */
+    int patience; /* ms that another writer is waited for */
+    bool reading; /* opened to be read */
     bool in_transaction, writing, shared;
+    bool deferring; /* changes of this transaction are not waited for */
+    bool careful;   /* those of the next shared one are: one was refused */
+    struct pg_sent queue[PG_QUEUE];
+    size_t queued;
     bool head_known; /* of our chain, while a write transaction lasts */
     struct ledger_audit head;
     char *prepared[PG_STATEMENTS]; /* texts, in the order of their numbers; owned */
@@ -50,6 +72,12 @@ int pg_query_with(struct pg *pg, const char *what, PGresult **ret, const char *s
 int pg_run(struct pg *pg, const char *what, const char *sql, const char *format, ...);
 /* As pg_run, and PC_EFAIL unless it changed exactly one row. Only within a write transaction. */
 int pg_change(struct pg *pg, const char *what, const char *sql, const char *format, ...);
+/* As pg_change. In a shared transaction what becomes of it is only seen later, at the latest at the commit:
+ * then as "ledger-conflict", and the transaction that follows waits for each of its changes. */
+int pg_later(struct pg *pg, const char *what, const char *sql, const char *format, ...);
+/* As pg_query, but its result is there only after pg_settle: several together are one round trip. `ret` must
+ * stay until then. */
+int pg_ask(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *format, ...);
 /* The same for "INSERT … RETURNING id". */
 int pg_insert(struct pg *pg, const char *what, int64_t *ret_id, const char *sql, const char *format, ...);
 /* Several statements in one text, without parameters. */
@@ -60,6 +88,11 @@ static inline void pg_done(PGresult **result)
 {
     PQclear(*result);
 }
+
+/* pipeline.c: sends one, to be looked after later; and reads what became of all that were sent. */
+int pg_enqueue(struct pg *pg, const char *what, PGresult **ret, const struct pg_statement *statement);
+int pg_settle(struct pg *pg);
+void pg_discard(struct pg *pg); /* reads it and tells nobody: what was sent is rolled back */
 
 /* Columns. NULL is 0, false, "" and empty. */
 bool pg_null(const PGresult *result, int row, int column);
@@ -78,7 +111,15 @@ int pg_make_tables(struct pg *pg, const char *schema);
 int pg_schema_ensure(struct pg *pg, bool create);
 
 /* claim.c: what is taken for a transaction. */
-int pg_claim(struct pg *pg, const char *subject, const char *profile, const char *key_sha256);
+struct pg_claim {
+    const char *name; /* for messages */
+    int64_t first, second;
+    PGresult *taken; /* owned */
+};
+int pg_claim_ask(struct pg *pg, const char *subject, const char *profile, const char *key_sha256,
+                 struct pg_claim *ret);
+int pg_claim_told(const struct pg_claim *claim); /* after pg_settle */
+void pg_claim_done(struct pg_claim *claim);
 int pg_claim_subject(struct ledger *ledger, const char *profile, const char *subject);
 
 /* The interface's functions, by file. */

@@ -183,12 +183,27 @@ int pg_facts(struct ledger *ledger, const char *subject, const char *profile, co
             OF_PLANT PG_PAST) " UNION ALL " FACTS("key = (SELECT id FROM key WHERE sha256 = $3)"
                                                   " AND NOT (subject = $1 AND profile = $2)");
     struct pg *pg = (struct pg *)ledger;
-    PGresult *found PC_CLEANUP(pg_done) = NULL;
+    struct pg_claim PC_CLEANUP(pg_claim_done) claim = {.taken = NULL};
+    PGresult *found PC_CLEANUP(pg_done) = NULL, *owner PC_CLEANUP(pg_done) = NULL;
     int64_t last;
-    int r = pg->shared ? pg_claim(pg, subject, profile, key_sha256) : 0;
+    int r = pg->shared ? pg_claim_ask(pg, subject, profile, key_sha256, &claim) : 0;
     if (r == 0)
-        r = pg_query(pg, "searching", &found, text, "tth", subject, profile, key_sha256);
-    return r < 0 ? r : tell_rows(found, row, context, &last);
+        r = pg_ask(pg, "searching", &found, text, "tth", subject, profile, key_sha256);
+    if (r == 0)
+        r = pg_ask(pg, "looking for a key", &owner, PG_KEY_SUBJECT, "h", key_sha256);
+    int settled = pg_settle(pg);
+    if (r == 0)
+        r = settled;
+    if (r == 0 && pg->shared)
+        r = pg_claim_told(&claim);
+    if (r < 0)
+        return r;
+    if (pg->shared) { /* nobody else can give that key away now */
+        snprintf(pg->key, sizeof pg->key, "%s", key_sha256);
+        snprintf(pg->key_subject, sizeof pg->key_subject, "%s",
+                 PQntuples(owner) > 0 ? PQgetvalue(owner, 0, 0) : "");
+    }
+    return tell_rows(found, row, context, &last);
 }
 
 /* What is not of the fleet: CA certificates, and those that we issue to ourselves. Found by their subjects,

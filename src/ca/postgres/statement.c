@@ -25,6 +25,7 @@ static const struct {
     {"57014", PC_EUNREACH, "ledger-busy"},     /* query_canceled: statement_timeout */
     {"25006", PC_EUNREACH, "ledger-readonly"}, /* read_only_sql_transaction */
     {"42501", PC_EUNREACH, "ledger-denied"},   /* insufficient_privilege */
+    {"53200", PC_EUNREACH, "ledger-conflict"}, /* out_of_memory: no more locks, until others end theirs */
     {"53100", PC_EFAIL, "ledger-full"},        /* disk_full */
     {"08", PC_EUNREACH, "ledger-lost"},        /* connection exceptions */
     {"57P", PC_EUNREACH, "ledger-lost"},       /* the server shuts down, or starts up */
@@ -141,7 +142,13 @@ static int name_of(struct pg *pg, const char *sql, const Oid *types, size_t coun
     char *text = strdup(sql);
     if (!text)
         return pc_fail(PC_EFAIL, "out of memory");
-    PGresult *result PC_CLEANUP(pg_done) = PQprepare(pg->connection, ret, sql, (int)count, types);
+    int r = pg_settle(pg);
+    PGresult *result PC_CLEANUP(pg_done) =
+        r == 0 ? PQprepare(pg->connection, ret, sql, (int)count, types) : NULL;
+    if (r < 0) {
+        free(text);
+        return r;
+    }
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         free(text);
         return pg_fail(pg, "preparing", result);
@@ -150,25 +157,14 @@ static int name_of(struct pg *pg, const char *sql, const Oid *types, size_t coun
     return 0;
 }
 
-static PGresult *execute(struct pg *pg, const char *name, const char *sql, const struct parameter *p,
-                         const Oid *types, size_t count)
-{
-    const char *values[PG_PARAMETERS];
-    int lengths[PG_PARAMETERS], formats[PG_PARAMETERS];
-    for (size_t i = 0; i < count; i++) {
-        values[i] = p[i].value;
-        lengths[i] = p[i].length;
-        formats[i] = 1;
-    }
-    return *name ? PQexecPrepared(pg->connection, name, (int)count, values, lengths, formats, 1)
-                 : PQexecParams(pg->connection, sql, (int)count, types, values, lengths, formats, 1);
-}
-
-int pg_query_with(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *kinds,
-                  const void *const *values, size_t count)
+/* Sends it; `ret` NULL is a change of one row that is only looked after later. */
+static int send(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *kinds,
+                const void *const *values, size_t count)
 {
     struct parameter p[PG_PARAMETERS];
     Oid types[PG_PARAMETERS];
+    const char *bound[PG_PARAMETERS];
+    int lengths[PG_PARAMETERS], formats[PG_PARAMETERS];
     char name[24];
     if (count > PG_PARAMETERS)
         return pc_fail(PC_EFAIL, "ledger: more than %d parameters", PG_PARAMETERS);
@@ -177,16 +173,47 @@ int pg_query_with(struct pg *pg, const char *what, PGresult **ret, const char *s
         if (r < 0)
             return r;
         types[i] = p[i].type;
+        bound[i] = p[i].value;
+        lengths[i] = p[i].length;
+        formats[i] = 1;
     }
     int r = name_of(pg, sql, types, count, name);
-    if (r < 0)
-        return r;
-    PGresult *result PC_CLEANUP(pg_done) = execute(pg, name, sql, p, types, count);
-    ExecStatusType status = PQresultStatus(result);
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-        return pg_fail(pg, what, result);
-    *ret = pc_steal(result);
-    return 0;
+    return r < 0 ? r
+                 : pg_enqueue(pg, what, ret,
+                              &(struct pg_statement){.sql = sql,
+                                                     .name = name,
+                                                     .types = types,
+                                                     .values = bound,
+                                                     .lengths = lengths,
+                                                     .formats = formats,
+                                                     .count = (int)count});
+}
+
+int pg_query_with(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *kinds,
+                  const void *const *values, size_t count)
+{
+    PGresult *result PC_CLEANUP(pg_done) = NULL;
+    int r = send(pg, what, &result, sql, kinds, values, count);
+    int settled = pg_settle(pg);
+    if (r == 0)
+        r = settled;
+    if (r == 0)
+        *ret = pc_steal(result);
+    return r;
+}
+
+/* The values of a format, in `ret_values`; numbers are kept in `numbers`. */
+static size_t take_values(const char *format, va_list args, int64_t numbers[PG_PARAMETERS],
+                          const void *ret_values[PG_PARAMETERS])
+{
+    size_t count = strlen(format);
+    for (size_t i = 0; i < count && i < PG_PARAMETERS; i++) {
+        bool number = format[i] == 'i' || format[i] == 'o';
+        if (number)
+            numbers[i] = va_arg(args, int64_t);
+        ret_values[i] = number ? &numbers[i] : va_arg(args, const void *);
+    }
+    return count;
 }
 
 static int query(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *format,
@@ -194,14 +221,19 @@ static int query(struct pg *pg, const char *what, PGresult **ret, const char *sq
 {
     int64_t numbers[PG_PARAMETERS];
     const void *values[PG_PARAMETERS];
-    size_t count = strlen(format);
-    for (size_t i = 0; i < count && i < PG_PARAMETERS; i++) {
-        bool number = format[i] == 'i' || format[i] == 'o';
-        if (number)
-            numbers[i] = va_arg(args, int64_t);
-        values[i] = number ? &numbers[i] : va_arg(args, const void *);
-    }
+    size_t count = take_values(format, args, numbers, values);
     return pg_query_with(pg, what, ret, sql, format, values, count);
+}
+
+int pg_ask(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *format, ...)
+{
+    int64_t numbers[PG_PARAMETERS];
+    const void *values[PG_PARAMETERS];
+    va_list args;
+    va_start(args, format);
+    size_t count = take_values(format, args, numbers, values);
+    va_end(args);
+    return send(pg, what, ret, sql, format, values, count);
 }
 
 int pg_query(struct pg *pg, const char *what, PGresult **ret, const char *sql, const char *format, ...)
@@ -223,22 +255,44 @@ int pg_run(struct pg *pg, const char *what, const char *sql, const char *format,
     return r;
 }
 
-int pg_change(struct pg *pg, const char *what, const char *sql, const char *format, ...)
+static int change(struct pg *pg, const char *what, const char *sql, const char *format, va_list args)
 {
     PGresult *result PC_CLEANUP(pg_done) = NULL;
-    va_list args;
     int r = pg_writing(pg);
-    if (r < 0)
-        return r;
-    va_start(args, format);
-    r = query(pg, what, &result, sql, format, args);
-    va_end(args);
+    if (r == 0)
+        r = query(pg, what, &result, sql, format, args);
     if (r < 0)
         return r;
     if (strcmp(PQcmdTuples(result), "1") != 0)
         return pc_fail(PC_EFAIL, "ledger %s: %s: the row is not in the state that this needs", pg->name,
                        what);
     return 0;
+}
+
+int pg_change(struct pg *pg, const char *what, const char *sql, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int r = change(pg, what, sql, format, args);
+    va_end(args);
+    return r;
+}
+
+int pg_later(struct pg *pg, const char *what, const char *sql, const char *format, ...)
+{
+    int64_t numbers[PG_PARAMETERS];
+    const void *values[PG_PARAMETERS];
+    va_list args;
+    int r;
+    va_start(args, format);
+    if (pg->deferring) {
+        size_t count = take_values(format, args, numbers, values);
+        r = send(pg, what, NULL, sql, format, values, count);
+    } else {
+        r = change(pg, what, sql, format, args);
+    }
+    va_end(args);
+    return r;
 }
 
 int pg_insert(struct pg *pg, const char *what, int64_t *ret_id, const char *sql, const char *format, ...)
@@ -262,6 +316,9 @@ int pg_insert(struct pg *pg, const char *what, int64_t *ret_id, const char *sql,
 
 int pg_script(struct pg *pg, const char *what, const char *sql)
 {
+    int r = pg_settle(pg);
+    if (r < 0)
+        return r;
     PGresult *result PC_CLEANUP(pg_done) = PQexec(pg->connection, sql);
     ExecStatusType status = PQresultStatus(result);
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : pg_fail(pg, what, result);

@@ -181,6 +181,79 @@ static void stations_work_side_by_side(void **state)
     ledger_close(other);
 }
 
+/* In a shared transaction a change is not waited for: what was refused is told by the commit, and named when
+ * the same is done again. */
+static void a_late_refusal_is_a_conflict_then_named(void **state)
+{
+    struct fixture *f = *state;
+    const struct ledger_ops *ops = f->ledger->ops;
+    const struct pc_bytes tbs = {(unsigned char *)"x", 1};
+    int64_t id = reserve(f, UUID_A, "device", '1', "01", 0);
+    assert_int_equal(ops->begin_shared(f->ledger), 0);
+    assert_int_equal(ops->signing(f->ledger, id, &tbs), 0);
+    assert_int_equal(ops->signing(f->ledger, id, &tbs), 0);
+    assert_true(ledger_conflict(ops->commit(f->ledger)));
+    assert_int_equal(ops->begin_shared(f->ledger), 0);
+    assert_int_equal(ops->signing(f->ledger, id, &tbs), 0);
+    assert_int_equal(ops->signing(f->ledger, id, &tbs), PC_EFAIL);
+    assert_string_equal(pc_error_name(), "ledger-rule");
+    ops->rollback(f->ledger);
+    /* A question that follows tells as well. */
+    assert_int_equal(ops->begin_shared(f->ledger), 0);
+    assert_int_equal(ops->supersede(f->ledger, id, 9000), 0);
+    assert_true(ledger_conflict(facts(f->ledger, UUID_B, '2')));
+    ops->rollback(f->ledger);
+    assert_int_equal(ops->begin_shared(f->ledger), 0);
+    assert_int_equal(ops->signing(f->ledger, id, &tbs), 0);
+    assert_int_equal(ops->commit(f->ledger), 0);
+    /* What was sent and is rolled back leaves nothing, and is no error. */
+    assert_int_equal(ops->begin_shared(f->ledger), 0);
+    assert_int_equal(ops->signing(f->ledger, 999, &tbs), 0);
+    ops->rollback(f->ledger);
+    assert_int_equal(number(f, "SELECT count(*) FROM body"), 1);
+}
+
+static int bind_key(struct ledger *ledger, int64_t id, char key)
+{
+    struct ca_admission row = {.id = id, .state = "open"};
+    memcpy(row.key_sha256, key_of(key), sizeof row.key_sha256);
+    return ledger->ops->admission_step(ledger, &row, "open");
+}
+
+/* Two stations, one code, two keys. */
+static void a_code_is_bound_to_one_key(void **state)
+{
+    struct fixture *f = *state;
+    const struct ledger_ops *ops = f->ledger->ops;
+    struct ledger *other = second_of(f);
+    struct ledger_admission row = {.record = {.kind = CA_ADMIT_CODE,
+                                              .plant = UUID_A,
+                                              .revoke_old = -1,
+                                              .made_at = 1,
+                                              .expires_at = 9000,
+                                              .by = "x"}};
+    int64_t id = 0;
+    memcpy(row.code_sha256, key_of('c'), sizeof row.code_sha256);
+    assert_int_equal(IN_TRANSACTION(f, ops->admission_add(f->ledger, &row, &id)), 0);
+    assert_int_equal(ops->begin_shared(f->ledger), 0);
+    assert_int_equal(ops->begin_shared(other), 0);
+    assert_int_equal(ops->admission_get(f->ledger, UUID_A, 0, &row), 0);
+    assert_int_equal(ops->admission_get(other, UUID_A, 0, &row), PC_EPENDING);
+    assert_int_equal(ops->admission_get(other, NULL, id, &row), PC_EPENDING);
+    assert_string_equal(pc_error_name(), "ledger-claimed");
+    assert_int_equal(bind_key(f->ledger, id, 'a'), 0);
+    assert_int_equal(ops->commit(f->ledger), 0);
+    assert_int_equal(ops->admission_get(other, UUID_A, 0, &row), 0);
+    assert_string_equal(row.record.key_sha256, key_of('a'));
+    assert_int_equal(bind_key(other, id, 'b'), PC_EFAIL);
+    ops->rollback(other);
+    assert_int_equal(direct(f, "UPDATE admission SET key = decode(repeat('bb', 32), 'hex')"),
+                     SQLITE_CONSTRAINT);
+    assert_int_equal(number(f, "SELECT count(*) FROM admission WHERE key = decode(repeat('aa', 32), 'hex')"),
+                     1);
+    ledger_close(other);
+}
+
 /* Who lost the session, and the row to another, records nothing any more. */
 static void a_lost_session_is_an_error(void **state)
 {
@@ -242,7 +315,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_LEDGER(outsiders_are_refused),      IN_LEDGER(changed_rules_are_told),
         IN_LEDGER(stations_work_side_by_side), IN_LEDGER(a_lost_session_is_an_error),
-        IN_LEDGER(versions_and_readers),
+        IN_LEDGER(versions_and_readers),       IN_LEDGER(a_late_refusal_is_a_conflict_then_named),
+        IN_LEDGER(a_code_is_bound_to_one_key),
     };
     return cmocka_run_group_tests_name("ledger in PostgreSQL alone", tests, NULL, NULL);
 }
