@@ -187,7 +187,8 @@ static void a_late_refusal_is_a_conflict_then_named(void **state)
 {
     struct fixture *f = *state;
     const struct ledger_ops *ops = f->ledger->ops;
-    const struct pc_bytes tbs = {(unsigned char *)"x", 1};
+    unsigned char octets[] = {1};
+    const struct pc_bytes tbs = {octets, sizeof octets};
     int64_t id = reserve(f, UUID_A, "device", '1', "01", 0);
     assert_int_equal(ops->begin_shared(f->ledger), 0);
     assert_int_equal(ops->signing(f->ledger, id, &tbs), 0);
