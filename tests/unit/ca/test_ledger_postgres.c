@@ -238,12 +238,12 @@ static void a_code_is_bound_to_one_key(void **state)
     assert_int_equal(IN_TRANSACTION(f, ops->admission_add(f->ledger, &row, &id)), 0);
     assert_int_equal(ops->begin_shared(f->ledger), 0);
     assert_int_equal(ops->begin_shared(other), 0);
-    assert_int_equal(ops->admission_get(f->ledger, UUID_A, 0, &row), 0);
-    assert_int_equal(ops->admission_get(other, UUID_A, 0, &row), PC_EPENDING);
-    assert_int_equal(ops->admission_get(other, NULL, id, &row), PC_EPENDING);
+    assert_int_equal(ops->claim(f->ledger, NULL, UUID_A), 0);
+    assert_int_equal(ops->claim(other, NULL, UUID_A), PC_EPENDING);
     assert_string_equal(pc_error_name(), "ledger-claimed");
     assert_int_equal(bind_key(f->ledger, id, 'a'), 0);
     assert_int_equal(ops->commit(f->ledger), 0);
+    assert_int_equal(ops->claim(other, NULL, UUID_A), 0);
     assert_int_equal(ops->admission_get(other, UUID_A, 0, &row), 0);
     assert_string_equal(row.record.key_sha256, key_of('a'));
     assert_int_equal(bind_key(other, id, 'b'), PC_EFAIL);
