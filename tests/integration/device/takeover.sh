@@ -185,7 +185,8 @@ for way in "" rollback confirm; do
     old_folder
     check "taken over" install --ca both.crt new.crt
     [ -z "$way" ] || check "$way" "$PLANTCERT" $way
-    [ "$way" != rollback ] || check "it is confirmed" "$PLANTCERT" confirm --json
+    [ "$way" != rollback ] || expect 5 "not without a word" "$PLANTCERT" confirm
+    [ "$way" != rollback ] || check "it is confirmed" "$PLANTCERT" confirm --unproven --json
     check "status" "$PLANTCERT" status --json
     [ "$way" != rollback ] || json "no advice to destroy the key in use" '"forget" not in d["next"] and d["legacy"]'
     check "everything of ours is forgotten" "$PLANTCERT" forget --force
