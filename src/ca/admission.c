@@ -51,9 +51,10 @@ static int judge_code(const struct ledger_admission *row, const struct admission
     int r = claim->code ? admission_code_hash(claim->plant, claim->code->data, claim->code->len, hash) : 0;
     if (r < 0)
         return r;
+    if (!claim->code)
+        return pc_refuse("admission-code", "%s: needs a code", claim->plant);
     if (!*hash || CRYPTO_memcmp(hash, row->code_sha256, sizeof hash) != 0)
-        return pc_refuse("admission-code", claim->code ? "%s: the code is wrong" : "%s: needs a code",
-                         claim->plant);
+        return pc_refuse("admission-code-wrong", "%s: the code is wrong", claim->plant);
     return 0;
 }
 

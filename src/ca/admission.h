@@ -102,7 +102,7 @@ struct admission_grant {
 };
 /* 0: admitted; the admission is bound to this key from now on. PC_EPENDING "admission-waiting": on record as
  * waiting (commit it). PC_EREFUSED, nothing written: "admission-none" (default; the text does not tell
- * whether the plant is known), "admission-code" (wrong, or none given where one is needed),
+ * whether the plant is known), "admission-code" (none given where one is needed), "admission-code-wrong",
  * "admission-expired", "admission-key" (bound to another key), "admission-denied", "admission-full" (too many
  * keys wait). The code is compared in constant time. */
 int admission_judge(struct ca *ca, const struct admission_claim *claim, struct admission_grant *ret);

@@ -54,7 +54,7 @@ json "with no key that waits" 'd["denied"] == 0'
 expect 5 "its key" claim "$UUID2" k5 "$(cat code)"
 same "$(cat out)" admission-denied "gets nothing more"
 expect 5 "and who does not know the code" claim "$UUID2" k5 WRONG
-same "$(cat out)" admission-code "does not even hear of that"
+same "$(cat out)" admission-code-wrong "does not even hear of that"
 check "the audit log" "$PLANTCA" audit verify --json
 json "tells of all that" 'd["sound"]'
 finish

@@ -55,8 +55,11 @@ same "$(row 1)" "$before" "nothing of this made a certificate"
 
 code=$("$PLANTCA" allow --plant "$(uuid 1)" --code 2>/dev/null)
 new_csr "$(uuid 1)" other.key other.csr && der other.csr
-answered "no code" unknown admission-code "enrol,csr=@1.csr.der,user=$(uuid 1)"
-answered "a wrong code" unknown admission-code "enrol,csr=@1.csr.der,user=$(uuid 1),code=00000-00000-00000-00000-00000"
+refusals=$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE json_extract(line, '$.outcome') = 'refused'")
+answered "no code" code-asked admission-code "enrol,csr=@1.csr.der,user=$(uuid 1)"
+same "$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE json_extract(line, '$.outcome') = 'refused'")" "$refusals" "that is no refusal on record"
+answered "a wrong code" code-wrong admission-code-wrong "enrol,csr=@1.csr.der,user=$(uuid 1),code=00000-00000-00000-00000-00000"
+same "$(sqlite3 state/ledger.db "SELECT count(*) FROM audit WHERE json_extract(line, '$.rule') = 'admission-code-wrong'")" 1 "that one is"
 answered "the code" "done" - "enrol,csr=@1.csr.der,user=$(uuid 1),code=$code,save=1.crt.der"
 check "its certificate is good" openssl verify -CAfile state/ca.crt -purpose sslclient <(openssl x509 -inform DER -in 1.crt.der)
 answered "asked again, the reply was lost" "done" - "enrol,csr=@1.csr.der,user=$(uuid 1),code=$code,save=again"

@@ -6,7 +6,7 @@ import socket, struct, sys
 
 KINDS = ["enrol", "reenrol", "trust", "attributes", "server", "health"]
 TAGS = {"label": 1, "csr": 2, "user": 3, "code": 4, "certificate": 5, "binding": 6, "from": 7}
-OUTCOMES = ["done", "pending", "bad", "unknown", "forbidden", "nowhere", "unavailable", "failed"]
+OUTCOMES = ["done", "pending", "bad", "unknown", "forbidden", "nowhere", "unavailable", "failed", "code-asked", "code-wrong"]
 
 
 def value(text):

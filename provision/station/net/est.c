@@ -92,10 +92,16 @@ static const struct {
     int status;
     const char *word;
 } outcomes[WIRE_OUTCOMES] = {
-    [WIRE_DONE] = {200, "issued"},         [WIRE_PENDING] = {202, "pending"},
-    [WIRE_BAD] = {400, "bad request"},     [WIRE_UNKNOWN] = {401, "not admitted"},
-    [WIRE_FORBIDDEN] = {403, "refused"},   [WIRE_NOWHERE] = {404, "no such label"},
-    [WIRE_UNAVAILABLE] = {503, "put off"}, [WIRE_FAILED] = {500, "failed"},
+    [WIRE_DONE] = {200, "issued"},
+    [WIRE_PENDING] = {202, "pending"},
+    [WIRE_BAD] = {400, "bad request"},
+    [WIRE_UNKNOWN] = {401, "not admitted"},
+    [WIRE_FORBIDDEN] = {403, "refused"},
+    [WIRE_NOWHERE] = {404, "no such label"},
+    [WIRE_UNAVAILABLE] = {503, "put off"},
+    [WIRE_FAILED] = {500, "failed"},
+    [WIRE_CODE_ASKED] = {401, "asked for a code"},
+    [WIRE_CODE_WRONG] = {401, "not admitted"},
 };
 
 static const char *operation_name(enum wire_kind kind)

@@ -39,9 +39,10 @@ struct reader {
 /* --- the text --- */
 
 static const char *const outcome_names[WIRE_OUTCOMES] = {
-    [WIRE_DONE] = "issued",     [WIRE_PENDING] = "pending",         [WIRE_BAD] = "bad_request",
-    [WIRE_UNKNOWN] = "unknown", [WIRE_FORBIDDEN] = "refused",       [WIRE_NOWHERE] = "no_label",
-    [WIRE_FAILED] = "failed",   [WIRE_UNAVAILABLE] = "unavailable",
+    [WIRE_DONE] = "issued",           [WIRE_PENDING] = "pending",         [WIRE_BAD] = "bad_request",
+    [WIRE_UNKNOWN] = "not_admitted",  [WIRE_FORBIDDEN] = "refused",       [WIRE_NOWHERE] = "no_label",
+    [WIRE_FAILED] = "failed",         [WIRE_UNAVAILABLE] = "unavailable", [WIRE_CODE_ASKED] = "code_asked",
+    [WIRE_CODE_WRONG] = "code_wrong",
 };
 static const char *const turned_names[NET_TURNED] = {
     [NET_FULL] = "connections", [NET_ADDRESS] = "per_address", [NET_HANDSHAKE] = "handshake",

@@ -25,7 +25,8 @@ static const struct {
     {"binding-", WIRE_BAD, NULL},
     {"station-label", WIRE_NOWHERE, "no such label"},
     {"admission-none", WIRE_UNKNOWN, "not admitted"},
-    {"admission-code", WIRE_UNKNOWN, "not admitted"},
+    {"admission-code-wrong", WIRE_CODE_WRONG, "not admitted"},
+    {"admission-code", WIRE_CODE_ASKED, "not admitted"},
     {"admission-expired", WIRE_UNKNOWN, "not admitted"},
     {"admission-", WIRE_FORBIDDEN, "not admitted with this key"},
     {"reenrol-certificate", WIRE_UNKNOWN, "re-enrolment needs the plant's certificate"},
@@ -106,7 +107,7 @@ static void count(struct station *s, const struct ask *ask, const struct wire_an
         h->pending_answers++;
     } else if (answer->outcome == WIRE_UNAVAILABLE || answer->outcome == WIRE_FAILED) {
         h->failed++;
-    } else {
+    } else if (answer->outcome != WIRE_CODE_ASKED) {
         h->refused++;
     }
 }

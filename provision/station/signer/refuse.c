@@ -35,6 +35,11 @@ bool refusal_counts(struct station *s, struct ask *ask, const char *rule)
     const struct wire_question *q = &ask->asked->question;
     if (ask->told != ASK_UNTOLD)
         return ask->told == ASK_RECORDED;
+    /* Clients send a code once they were asked for it: no refusal, but how every enrolment by code begins. */
+    if (strcmp(rule, "admission-code") == 0) {
+        ask->told = ASK_LEFT_OUT;
+        return false;
+    }
     /* Who has a plant's name to show for it; else wherever it came from. */
     const char *who = ask->work.request ? ask->work.request->cn : *q->user ? q->user : q->from;
     uint64_t what = hash(hash(UINT64_C(0xcbf29ce484222325), rule), who);

@@ -54,6 +54,8 @@ enum wire_outcome {
     WIRE_NOWHERE,     /* no such label: 404 */
     WIRE_UNAVAILABLE, /* token or ledger away, or too much to do: 503 */
     WIRE_FAILED,      /* 500 */
+    WIRE_CODE_ASKED,  /* a code is needed, and none was sent: 401, and no refusal */
+    WIRE_CODE_WRONG,  /* 401 */
     WIRE_OUTCOMES,
 };
 

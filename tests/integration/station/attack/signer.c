@@ -79,7 +79,7 @@ static const struct {
 } words[] = {
     {"pending", WIRE_PENDING, "", "wait for an operator"},
     {"bad", WIRE_BAD, "request-form", "not so"},
-    {"unknown", WIRE_UNKNOWN, "admission-code", "not admitted"},
+    {"unknown", WIRE_UNKNOWN, "admission-none", "not admitted"},
     {"forbidden", WIRE_FORBIDDEN, "identity-current", "not this one"},
     {"nowhere", WIRE_NOWHERE, "label", "no such label"},
     {"unavailable", WIRE_UNAVAILABLE, "", "token away"},
