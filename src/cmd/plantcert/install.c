@@ -51,19 +51,20 @@ static int read_files(const struct cmd *cmd, struct files *files, struct dev_del
 
 void plantcert_set_say(struct cmd *cmd, const char *label, const struct dev_install_report *report)
 {
-    char until[PC_TIME_TEXT];
+    char fingerprint[CMD_COLONS_TEXT], until[PC_TIME_TEXT];
 
     cmd_set(cmd, "{s:b,s:b,s:b,s:s,s:s,s:s,s:o,s:o,s:o,s:b}", "legacy", report->legacy, "reload_owed",
             report->reload_owed, "already", report->already, "plant", report->cn, "serial", report->serial,
             "certificate_sha256", report->certificate_sha256, "not_before", cmd_json_time(report->not_before),
             "not_after", cmd_json_time(report->not_after), "generation", cmd_json_text(report->generation),
             "reload_failed", report->reload_failed);
+    cmd_colons(report->certificate_sha256, fingerprint);
     pc_time_format(report->not_after, until);
     cmd_field(cmd, label, "%s%s", pc_config_get(cmd->config, "device", "dir"),
               report->already ? " (this very set, before)" : "");
     cmd_field(cmd, "Plant", "%s", report->cn);
     cmd_field(cmd, "Serial", "%s", report->serial);
-    cmd_field(cmd, "SHA-256", "%s", report->certificate_sha256);
+    cmd_field(cmd, "SHA-256", "%s", fingerprint);
     cmd_field(cmd, "Expires", "%s", until);
     if (report->legacy)
         cmd_say(cmd,

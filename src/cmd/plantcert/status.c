@@ -42,14 +42,15 @@ static void set_json(struct cmd *cmd, const struct dev_status *status)
 
 static void say_certificate(const struct cmd *cmd, const struct dev_status *status)
 {
-    char from[PC_TIME_TEXT], until[PC_TIME_TEXT], renew[PC_TIME_TEXT];
+    char fingerprint[CMD_COLONS_TEXT], from[PC_TIME_TEXT], until[PC_TIME_TEXT], renew[PC_TIME_TEXT];
 
     pc_time_format(status->not_before, from);
     pc_time_format(status->not_after, until);
     pc_time_format(status->renew_at, renew);
+    cmd_colons(status->certificate_sha256, fingerprint);
     cmd_field(cmd, "Plant", "%s", status->cn);
     cmd_field(cmd, "Serial", "%s", status->serial);
-    cmd_field(cmd, "SHA-256", "%s", status->certificate_sha256);
+    cmd_field(cmd, "SHA-256", "%s", fingerprint);
     cmd_field(cmd, "Not before", "%s", from);
     cmd_field(cmd, "Expires", "%s", until);
     cmd_field(cmd, "Renew from", "%s", renew);

@@ -231,7 +231,7 @@ static const struct {
     {"no time to wait", FORGED(0x80 | WIRE_ATTRIBUTES, "\1\0\0\0\4\0\0\0\0\6\0\0\0\1\0")},
     {"neither bound nor not", FORGED(0x80 | WIRE_ATTRIBUTES, DONE)},
     {"no numbers", FORGED(0x80 | WIRE_HEALTH, DONE)},
-    {"an outcome out of range", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\0\0\0\10" RETRY)},
+    {"an outcome out of range", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\0\0\0\12" RETRY)},
     {"an outcome of 2^32-1", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\4\377\377\377\377" RETRY)},
     {"an outcome of one byte", FORGED(0x80 | WIRE_ENROL, "\1\0\0\0\1\0" RETRY)},
     {"done, and no certificate", FORGED(0x80 | WIRE_ENROL, DONE)},
