@@ -18,7 +18,8 @@ k1=$(hash_of k1) k2=$(hash_of k2) k3=$(hash_of k3)
 expect 2 "without a terminal" "$PLANTCA" watch
 said "plantca pending and plantca list" "it says what to use instead"
 expect 2 "as JSON" "$PLANTCA" watch --json
-check "on a terminal that is not known" env TERM=no-such-terminal "$PC_SOURCE/tests/cli/terminal.py" 24x80 "see is not known here
+# ncurses itself leaves something behind there, which a sanitizer would tell of.
+check "on a terminal that is not known" env TERM=no-such-terminal ASAN_OPTIONS=detect_leaks=0 "$PC_SOURCE/tests/cli/terminal.py" 24x80 "see is not known here
 end 2" "$PLANTCA" watch
 check "nothing waits" terminal 24x80 "see Nothing waits.
 see q quit
