@@ -126,7 +126,9 @@ static SSL *connected(void)
         die("no socket");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     SSL_set_fd(ssl, fd);
-    SSL_set_tlsext_host_name(ssl, host);
+    char name[256]; /* the macro wants one that could be changed */
+    snprintf(name, sizeof name, "%s", host);
+    SSL_set_tlsext_host_name(ssl, name);
     if (connect(fd, server->ai_addr, server->ai_addrlen) == 0 && SSL_connect(ssl) == 1)
         return ssl;
     close(fd);
