@@ -76,6 +76,8 @@ struct dev_delivery {
     const struct pc_bytes *chain; /* leaf first */
     const struct pc_bytes *ca;    /* trust anchors, or NULL: the installed ones */
     const struct pc_bytes *crl;   /* the issuer's, or NULL */
+    void (*judged)(const void *); /* called with `about` when all is found good, before anything changes */
+    const void *about;
 };
 
 struct dev_install_report {

@@ -54,8 +54,8 @@ int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_e
 
 /* The same by the files UUID.csr, which is written, and UUID.crt, which is read and installed, in `folder`:
  * PC_EPENDING "usb-pending" while no certificate of the key that is asked for is there. Of the order only
- * `way` and `ca` (or `trust`) count; after the install the request is removed. PC_EREFUSED as dev_install
- * when UUID.crt is not for this PLC. */
+ * `way` and `ca` (or `trust`) count; the request is removed when the reply is found good, before the switch.
+ * PC_EREFUSED as dev_install when UUID.crt is not for this PLC. */
 int dev_enrol_files(struct dev *dev, const char *folder, const struct dev_enrol_order *order,
                     struct dev_enrol_report *ret);
 

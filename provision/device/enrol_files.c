@@ -2,6 +2,7 @@
  * appears whole or not at all, and nothing on the stick is believed that install would not believe. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,30 +43,26 @@ static bool stale(const struct pc_bytes *reply, const struct dev_status *status)
            strcmp(leaf.sha256, status->certificate_sha256) == 0;
 }
 
-static int take_reply(struct dev *dev, const char *path, const struct dev_enrol_order *order,
-                      struct dev_enrol_report *ret)
+/* The stick. */
+struct places {
+    const char *folder;
+    char *csr, *crt; /* owned */
+};
+
+static void places_clear(struct places *at)
 {
-    pc_autobytes reply = {0};
-    if (!pc_file_exists(path))
-        return pc_fail_named(PC_EPENDING, "usb-pending",
-                             "%s: is not there yet: the request waits for the station", path);
-    int r = pc_file_read(path, REPLY_MAX, &reply);
-    if (r < 0)
-        return r;
-    if (stale(&reply, &ret->status))
-        return pc_fail_named(
-            PC_EPENDING, "usb-pending",
-            "%s: is the certificate that is installed already: the new request waits for the "
-            "station",
-            path);
-    bool pinned = ret->status.installed && !ret->status.plain;
-    const struct pc_bytes *ca = order->ca ? order->ca : pinned ? NULL : order->trust;
-    const struct dev_delivery delivery = {.chain = &reply, .ca = ca};
-    r = dev_install(dev, &delivery, &ret->install);
-    if (r < 0)
-        return pc_fail_in("%s", path);
-    ret->installed = true;
-    return 0;
+    free(at->csr);
+    free(at->crt);
+}
+
+static int places_of(const char *folder, const char *plant, struct places *ret)
+{
+    char csr[PKI_UUID_TEXT + 4], crt[PKI_UUID_TEXT + 4];
+    snprintf(csr, sizeof csr, "%s.csr", plant);
+    snprintf(crt, sizeof crt, "%s.crt", plant);
+    *ret =
+        (struct places){.folder = folder, .csr = pc_path_join(folder, csr), .crt = pc_path_join(folder, crt)};
+    return ret->csr && ret->crt ? 0 : pc_fail(PC_EFAIL, "out of memory");
 }
 
 static int leave_request(struct dev *dev, const char *path, const char *plant, struct dev_enrol_report *ret)
@@ -78,36 +75,56 @@ static int leave_request(struct dev *dev, const char *path, const char *plant, s
     return pc_file_write(path, pem.data, pem.len, &options);
 }
 
-/* A request that is answered is none for the next round. A stick that cannot be written to is no fault of
- * what is installed. */
-static void take_request_off(const char *folder, const char *path)
+/* A request that is answered is none for the next round. It goes before the switch: without power in
+ * between, the next run writes it again and goes on; after the switch nothing is due, and it would stay. A
+ * stick that cannot be written to is no fault of what is installed. */
+static void take_request_off(const void *places)
 {
-    if ((unlink(path) != 0 && errno != ENOENT) || pc_dir_sync(folder) < 0)
-        pc_log(PC_LOG_WARNING, "%s: the request is answered, but cannot be removed: %s", path,
+    const struct places *at = places;
+    if ((unlink(at->csr) != 0 && errno != ENOENT) || pc_dir_sync(at->folder) < 0)
+        pc_log(PC_LOG_WARNING, "%s: the request is answered, but cannot be removed: %s", at->csr,
                strerror(errno));
+}
+
+static int take_reply(struct dev *dev, const struct places *at, const struct dev_enrol_order *order,
+                      struct dev_enrol_report *ret)
+{
+    pc_autobytes reply = {0};
+    if (!pc_file_exists(at->crt))
+        return pc_fail_named(PC_EPENDING, "usb-pending",
+                             "%s: is not there yet: the request waits for the station", at->crt);
+    int r = pc_file_read(at->crt, REPLY_MAX, &reply);
+    if (r < 0)
+        return r;
+    if (stale(&reply, &ret->status))
+        return pc_fail_named(
+            PC_EPENDING, "usb-pending",
+            "%s: is the certificate that is installed already: the new request waits for the "
+            "station",
+            at->crt);
+    bool pinned = ret->status.installed && !ret->status.plain;
+    const struct pc_bytes *ca = order->ca ? order->ca : pinned ? NULL : order->trust;
+    const struct dev_delivery delivery = {.chain = &reply, .ca = ca, .judged = take_request_off, .about = at};
+    r = dev_install(dev, &delivery, &ret->install);
+    if (r < 0)
+        return pc_fail_in("%s", at->crt);
+    ret->installed = true;
+    return 0;
 }
 
 int dev_enrol_files(struct dev *dev, const char *folder, const struct dev_enrol_order *order,
                     struct dev_enrol_report *ret)
 {
-    char name[PKI_UUID_TEXT + 4];
+    PC_CLEANUP(places_clear) struct places at = {0};
     int r = dev_enrol_begin(dev, order->way, ret);
     if (r < 0 || ret->way == DEV_ENROL_NEEDED)
         return r;
     const char *plant = ret->status.installed ? ret->status.cn : dev->settings.plant;
     if (!plant || !*plant)
         return pc_fail_named(PC_EUSAGE, "plant-missing", "no plant is configured: whom is the request for?");
-    snprintf(name, sizeof name, "%s.csr", plant);
-    pc_autofree char *csr = pc_path_join(folder, name);
-    snprintf(name, sizeof name, "%s.crt", plant);
-    pc_autofree char *crt = pc_path_join(folder, name);
-    if (!csr || !crt)
-        return pc_fail(PC_EFAIL, "out of memory");
+    r = places_of(folder, plant, &at);
     /* First, so that a reply which is refused leaves the station something to answer. */
-    r = leave_request(dev, csr, plant, ret);
     if (r == 0)
-        r = take_reply(dev, crt, order, ret);
-    if (r == 0)
-        take_request_off(folder, csr);
-    return r;
+        r = leave_request(dev, at.csr, plant, ret);
+    return r < 0 ? r : take_reply(dev, &at, order, ret);
 }

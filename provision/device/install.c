@@ -142,6 +142,8 @@ static int install(struct dev *dev, const struct dev_delivery *delivery, struct 
     bool already = stands(dev, &candidate, &readers);
     if (installed->leaf && !installed->record.legacy && !same_bytes(&candidate.set.ca, &installed->set.ca))
         pc_log(PC_LOG_NOTICE, "%s: the trust anchor is replaced by the one given", dir);
+    if (delivery->judged)
+        delivery->judged(delivery->about);
     r = already ? complete(dev, &candidate) : replace(dev, &candidate, &readers, name);
     if (r < 0)
         return r;

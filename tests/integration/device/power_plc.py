@@ -213,6 +213,8 @@ class Plc:
             if reload:
                 conf.write(f"reload = echo told >>{self.run}/told\n")
             conf.write(f"[tpm]\ntcti = {self.tpm.tcti}\nallow-simulator = yes\n")
+            # The certificates below live for 20 days: what has come to its end is not due again.
+            conf.write("[renew]\nbefore = 5d\n")
         with open(f"{work}/openssl.cnf", "w", encoding="ascii") as conf:
             printed = must(PLANTCERT, "config", "--openssl", env=self.environment).stdout
             conf.write(re.sub(r"(?m)^module *=.*$", f"module = {os.environ['PLANTCERT_MODULE']}", printed))
