@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include <event2/buffer.h>
 #include <event2/listener.h>
@@ -13,7 +14,8 @@
 #define BURST                                                                                                \
     64 /* sockets beyond the limit, open for a moment: a newcomer is let in before another one goes */
 #define LISTENERS_MAX 16
-#define PATIENCE 1000 /* milliseconds */
+#define LAST_CHANCE 5000 /* milliseconds that a first request is waited for while draining */
+#define PATIENCE 1000    /* milliseconds */
 #define RECORDS_MAX                                                                                          \
     32 /* in a row that bring nothing: KeyUpdates, alerts, renegotiations that are refused                   \
         */
@@ -23,6 +25,7 @@ struct net_connections {
     struct net_connection_list in[NET_STATES]; /* each by rising `since` */
     size_t counts[NET_STATES];
     void *addresses;
+    uint64_t drained_at; /* 0: not draining */
     struct event *settle, *sweep;
     struct evhttp_bound_socket *listeners[LISTENERS_MAX];
     size_t listener_count;
@@ -155,6 +158,7 @@ void net_connection_replied(struct net_connection *c)
     size_t waiting = evbuffer_get_length(bufferevent_get_input(c->bev));
     c->screen = (struct net_screen){0};
     c->octets = waiting;
+    c->served = true;
     if (waiting > 0)
         c->screen.fault = "octets behind a request, before its reply";
     change(c, waiting > 0 ? NET_READING : NET_WAITING);
@@ -295,6 +299,9 @@ static void sweep(evutil_socket_t fd, short what, void *arg)
     for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++)
         while ((c = TAILQ_FIRST(&all->in[i])) && now - c->since >= UINT64_C(1000) * deadlines[i].seconds)
             turn_away(c, deadlines[i].why);
+    while (all->drained_at && (c = TAILQ_FIRST(&all->in[NET_WAITING])) &&
+           now - (c->since > all->drained_at ? c->since : all->drained_at) >= LAST_CHANCE)
+        net_connection_close(c);
     admit(all);
 }
 
@@ -343,12 +350,19 @@ void net_connections_listen(struct net_connections *all, struct evhttp_bound_soc
         all->listeners[all->listener_count++] = listener;
 }
 
+/* Whoever has had a reply may be told at any time that there is no other; what it has sent by then is yet
+ * read. Whoever has had none was let in, and has a moment to say why it came (sweep). */
 void net_connections_drain(struct net_connections *all)
 {
-    struct net_connection *c;
+    struct net_connection *c, *next;
     for (size_t i = 0; i < all->listener_count; i++)
         evhttp_del_accept_socket(all->service->http, all->listeners[i]);
     all->listener_count = 0;
-    while ((c = TAILQ_FIRST(&all->in[NET_WAITING])))
-        net_connection_close(c);
+    all->drained_at = net_clock();
+    for (c = TAILQ_FIRST(&all->in[NET_WAITING]); c; c = next) {
+        int unread = 0;
+        next = TAILQ_NEXT(c, in_state);
+        if (c->served && (ioctl(SSL_get_fd(c->ssl), FIONREAD, &unread) != 0 || unread == 0))
+            net_connection_close(c);
+    }
 }

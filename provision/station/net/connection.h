@@ -30,6 +30,7 @@ struct net_connection {
     struct net_address *address;
     char from[NET_ADDRESS_TEXT];
     size_t octets;    /* of this request, or beside this reply */
+    bool served;      /* a reply has been given */
     unsigned records; /* of TLS, since the last octet that they brought */
     struct net_screen screen;
 };
@@ -52,6 +53,6 @@ void net_connection_close(struct net_connection *connection);
 
 size_t net_connections_count(const struct net_connections *all);
 size_t net_connections_in(const struct net_connections *all, enum net_state state);
-void net_connections_drain(struct net_connections *all); /* no newcomers; those who ask nothing are closed */
+void net_connections_drain(struct net_connections *all); /* no newcomers; see connection.c */
 
 #endif

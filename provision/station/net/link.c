@@ -42,8 +42,6 @@ struct net_link {
     size_t count;
 };
 
-static void open_link(struct net_link *link);
-
 bool net_link_is_up(const struct net_link *link)
 {
     return link->bev != NULL;
@@ -82,10 +80,7 @@ static void come_down(struct net_link *link, const char *why)
     link->told = true;
     while ((asked = TAILQ_FIRST(&link->asked)))
         settle_one(link, asked, NULL);
-    if (link->service->settings->signer)
-        schedule(link);
-    else /* a socket pair has no second end to come */
-        net_drain(link->service, pc_fail(PC_EUNREACH, "the signer is gone: %s", why));
+    schedule(link);
 }
 
 /* --- answers --- */
@@ -193,12 +188,8 @@ static void open_link(struct net_link *link)
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
-    struct net_link *link = arg;
     (void)fd, (void)what;
-    if (link->service->settings->signer)
-        open_link(link);
-    else if (attach(link, link->service->settings->signer_fd) < 0)
-        net_drain(link->service, PC_EFAIL);
+    open_link(arg);
 }
 
 static void sweep(evutil_socket_t fd, short what, void *arg)

@@ -26,8 +26,7 @@ struct net_settings {
     const int *listeners; /* bound and listening, not blocking; closed at net_stop */
     size_t listener_count;
     int metrics;        /* listening on loopback, or -1 */
-    const char *signer; /* path of the signer's socket; NULL: `signer_fd` */
-    int signer_fd;      /* one end of a socket pair, or -1; taken over */
+    const char *signer; /* path of the signer's socket */
     const STACK_OF(X509) *
         certificate; /* leaf first; NULL: one is asked of the signer, for a key in memory */
     EVP_PKEY *key;

@@ -1,7 +1,6 @@
 /* The sockets of the signer: who may connect, whole frames in, whole frames out. One network service has one
  * connection; the few that there may be share what there is. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,6 @@ struct connections {
     struct station *station;
     struct connection all[CONNECTIONS_MAX];
     uint64_t last;
-    bool single; /* the one connection was given: without it there is nobody */
 };
 
 static void close_connection(struct connection *c)
@@ -104,14 +102,8 @@ int connections_new(struct station *station, struct connections **ret)
     cs->station = station;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         cs->all[i].fd = -1;
-    cs->single = station->options->listener < 0;
-    int fd = station->options->connection >= 0 ? fcntl(station->options->connection, F_DUPFD_CLOEXEC, 0) : -1;
-    int r = station->options->connection >= 0 && fd < 0 ? pc_fail_errno(PC_EFAIL, "signer: its connection")
-            : fd >= 0                                   ? add(cs, fd)
-                                                        : 0;
-    if (r == 0)
-        *ret = pc_steal(cs);
-    return r;
+    *ret = pc_steal(cs);
+    return 0;
 }
 
 static void accept_one(struct connections *cs)
@@ -228,14 +220,6 @@ static short wanted(const struct connection *c, bool quiet)
     return (short)((reads ? POLLIN : 0) | (c->out_sent < c->out.len ? POLLOUT : 0));
 }
 
-static bool anybody(const struct connections *cs)
-{
-    bool any = !cs->single;
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        any = any || cs->all[i].fd >= 0;
-    return any;
-}
-
 static void drain_wake(int fd)
 {
     uint64_t count;
@@ -243,7 +227,7 @@ static void drain_wake(int fd)
     (void)n; /* it is not blocking, and what it counts is of no interest */
 }
 
-bool connections_serve(struct connections *cs, int ms, bool quiet)
+void connections_serve(struct connections *cs, int ms, bool quiet)
 {
     struct pollfd fds[CONNECTIONS_MAX + 2] = {
         {.fd = cs->station->wake, .events = POLLIN},
@@ -255,7 +239,7 @@ bool connections_serve(struct connections *cs, int ms, bool quiet)
         fds[i + 2] = (struct pollfd){.fd = cs->all[i].fd, .events = wanted(&cs->all[i], quiet)};
     }
     if (poll(fds, CONNECTIONS_MAX + 2, ms) <= 0)
-        return anybody(cs);
+        return;
     if (fds[0].revents)
         drain_wake(cs->station->wake);
     if (fds[1].revents)
@@ -270,7 +254,6 @@ bool connections_serve(struct connections *cs, int ms, bool quiet)
         if (c->fd >= 0)
             send_some(c);
     }
-    return anybody(cs);
 }
 
 bool connections_flushed(const struct connections *cs)

@@ -58,7 +58,7 @@ static void flush(struct station *s)
 {
     int64_t until = pipeline_clock() + FLUSH;
     while (!connections_flushed(s->connections) && pipeline_clock() < until)
-        (void)connections_serve(s->connections, BREATH, true);
+        connections_serve(s->connections, BREATH, true);
 }
 
 /* What was begun is finished, and told to who asked. */
@@ -71,7 +71,7 @@ static int finish(struct station *s)
     pipeline_wake(s->pipeline, true);
     struct queue none;
     while (pipeline_collect(s->pipeline, 0, 0, &none)) {
-        (void)connections_serve(s->connections, BREATH, true);
+        connections_serve(s->connections, BREATH, true);
         station_answer_ended(s);
     }
     r = pipeline_end(s->pipeline, NULL);
@@ -83,9 +83,8 @@ static int finish(struct station *s)
 
 static int serve(struct station *s)
 {
-    bool anybody = true;
-    while (!is_stopped(s) && anybody) {
-        anybody = connections_serve(s->connections, BREATH, false);
+    while (!is_stopped(s)) {
+        connections_serve(s->connections, BREATH, false);
         station_answer_ended(s);
         int r = station_look_after(s);
         if (r < 0) {

@@ -10,9 +10,7 @@
 
 /* All borrowed. */
 struct signer_options {
-    int listener;       /* Unix socket that listens; -1: `connection` is the only one */
-    int connection;     /* one end of a socket pair, whose other end is trusted to be the network service; -1:
-                           none */
+    int listener;       /* Unix socket that listens, not blocking */
     const uid_t *peers; /* who may connect (SO_PEERCRED), beside ourselves */
     size_t peer_count;
     bool early_renewal;     /* re-enrolment also outside the renewal window */

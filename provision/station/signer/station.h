@@ -115,8 +115,8 @@ int connections_new(struct station *station, struct connections **ret);
 void connections_free(struct connections *connections);
 PC_DEFINE_CLEANUP(struct connections, connections_free);
 /* Waits until something comes, at most `ms`; reads, accepts, writes. With `quiet` nothing is accepted or
- * read. False when there is nobody left who could ask. */
-bool connections_serve(struct connections *connections, int ms, bool quiet);
+ * read. */
+void connections_serve(struct connections *connections, int ms, bool quiet);
 void connections_answer(struct connections *connections, uint64_t connection,
                         const struct wire_answer *answer);
 bool connections_flushed(const struct connections *connections);

@@ -208,7 +208,6 @@ void plantca_read_station(const struct cmd *cmd, struct signer_options *ret)
 
     *ret = (struct signer_options){
         .listener = -1,
-        .connection = -1,
         .early_renewal = pc_config_flag(config, "station", "early-renewal"),
         .grace = pc_config_duration(config, "station", "grace"),
         .binding = pc_config_flag(config, "station", "binding"),

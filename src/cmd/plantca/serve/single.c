@@ -103,7 +103,6 @@ static int sign(struct serve_signer *signer, struct cmd *cmd, int ready)
         return rc;
     plantca_read_station(cmd, &options);
     options.listener = signer->listener;
-    options.connection = -1;
     options.peers = &signer->station->uid;
     options.peer_count = signer->station->drop ? 1 : 0;
     options.stop = &stopped;

@@ -57,7 +57,7 @@ static int read_net(struct serve_station *station)
     if (net->limits.connections == 0 || net->limits.questions == 0)
         return pc_fail(PC_EUSAGE, "[station] %s = 0 lets nobody in",
                        net->limits.connections == 0 ? "connections" : "questions");
-    net->metrics = net->signer_fd = -1;
+    net->metrics = -1;
     net->signer = pc_config_get(config, "station", "socket");
     net->retry_after = seconds(config, "retry-after");
     net->certificate = station->chain;

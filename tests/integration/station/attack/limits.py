@@ -211,11 +211,13 @@ def test_signer():
     ok(good(st)[0], 'a client that goes before its answer harms nobody')
     wait_for(lambda: st.value('limits_hit_total{limit="answer"}') > late)
     ok(good(st)[0], 'nor when the answer would have come')
-    with st.connect() as idle, st.connect() as busy:
+    with st.connect() as idle, st.connect() as fresh, st.connect() as busy:
+        ask(idle, 'GET', '/.well-known/est/cacerts')
         busy.sendall(head_of('POST', ENROL, [PKCS10, basic('silent')], len(body_of('plc'))) + body_of('plc'))
         wait_for(lambda: st.value('signer_questions') == 2)
         st.process.send_signal(signal.SIGTERM)
         ok(closed_after(idle, 3) is not None, 'SIGTERM closes who asks nothing')
+        ok(ask(fresh, 'GET', '/.well-known/est/cacerts')[0] == 200, 'who was let in and has had no reply yet may ask')
         try:
             socket.create_connection(('127.0.0.1', st.port), timeout=1).close()
             ok(False, 'newcomers are refused')

@@ -104,7 +104,6 @@ int main(int argc, char **argv)
                                           .listener_count = 1,
                                           .metrics = metrics,
                                           .signer = argv[1],
-                                          .signer_fd = -1,
                                           .retry_after = 7,
                                           .limits = limits};
     if (strcmp(argv[2], "yes") == 0)
