@@ -23,7 +23,9 @@ static const struct {
     {"station-certificate", "Compare [station] trust with the CA behind the station's certificate, its name "
                             "with [station] url, and this "
                             "machine's clock with the station's."},
-    {"station-trust", "Set [station] trust."},
+    {"station-trust",
+     "Put the CA certificate behind the station's certificate (PEM) where [station] trust names "
+     "it, and let root alone write there: nothing is renewed without it."},
 };
 
 static int look(struct doctor *doctor, struct dev_visit *visit, bool *ret_ours, int *ret_count)

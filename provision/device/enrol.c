@@ -153,11 +153,12 @@ static int advise(int r, const struct dev *dev, const struct dev_enrol_report *r
         text, report->status.serial, plant, report->status.serial);
 }
 
-/* Away is the station only where it could not be asked, not where it refuses. */
+/* Away is the station only where it could not be asked, for whatever reason, not where it refuses. */
 static bool forgives(int r, const struct dev_enrol_order *order, const struct dev_status *status)
 {
     bool valid = order->way == DEV_ENROL_NEEDED && status->installed && !status->expired;
-    return valid && r == PC_EUNREACH && strncmp(pc_error_name(), "station-", sizeof "station-" - 1) == 0;
+    return valid && (r == PC_EUNREACH || r == PC_EUSAGE) &&
+           strncmp(pc_error_name(), "station-", sizeof "station-" - 1) == 0;
 }
 
 /* Too early is no fault of a PLC whose certificate is valid. */
@@ -171,8 +172,13 @@ static int enrol_once(struct dev *dev, const struct dev_enrol_order *order, stru
 {
     struct dev_visit PC_CLEANUP(dev_visit_close) visit = {0};
     int r = dev_enrol_begin(dev, order->way, ret);
-    if (r < 0 || ret->way == DEV_ENROL_NEEDED)
+    if (r < 0)
         return r;
+    if (ret->way == DEV_ENROL_NEEDED) {
+        if (dev_visit_fit(order) < 0)
+            pc_log(PC_LOG_WARNING, "%s; nothing is due yet", pc_error_text());
+        return 0;
+    }
     r = dev_visit_open(dev, order, ret->way, &visit);
     if (r == 0)
         r = visit_until(&visit, ret);

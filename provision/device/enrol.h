@@ -20,6 +20,7 @@ struct dev_enrol_order {
     const char *url, *label;
     const struct pc_bytes
         *trust;                /* anchors of the station's own certificate, PEM; NULL: the installed ones */
+    const char *unfit;         /* why `trust` could not be read; NULL: it was, or none is configured */
     const struct pc_bytes *ca; /* anchors for the set, PEM; NULL: the installed ones, else `trust` */
     const struct pc_secret *code; /* for simpleenroll; NULL: none */
     unsigned timeout;             /* seconds for the whole */
@@ -44,12 +45,13 @@ void dev_enrol_report_clear(struct dev_enrol_report *report);
  * that cacerts names, too. Between its steps neither lock nor TPM is held; each can be repeated, and a run
  * that was cut off ends, run again, at the same certificate.
  *
- * 0; PC_EPENDING "station-pending", or "set-changed" when another run has installed a certificate meanwhile
- * (DEV_ENROL_NEEDED begins again then); PC_EUNREACH "station-unreachable" after trying for `timeout` (but 0,
- * with `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid, or with `early` when the
- * station says that it is too early); PC_EREFUSED as est/client and dev_install have it, and "enrol-anchor";
- * PC_EUSAGE; what dev_check says of a set that enrolment cannot mend. `ret` is set in any case, and cleared
- * by the caller. */
+ * 0; PC_EUSAGE "station-url" (none) or "station-trust" (none, or `unfit`), which while the certificate is
+ * valid are a warning, too; PC_EPENDING "station-pending", or "set-changed" when another run has installed a
+ * certificate meanwhile (DEV_ENROL_NEEDED begins again then); PC_EUNREACH "station-unreachable" after trying
+ * for `timeout` (but 0, with `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid, or
+ * with `early` when the station says that it is too early); PC_EREFUSED as est/client and dev_install have
+ * it, and "enrol-anchor"; PC_EUSAGE; what dev_check says of a set that enrolment cannot mend. `ret` is set in
+ * any case, and cleared by the caller. */
 int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret);
 
 /* The same by the files UUID.csr, which is written, and UUID.crt, which is read and installed, in `folder`:

@@ -122,6 +122,9 @@ int dev_enrol_files(struct dev *dev, const char *folder, const struct dev_enrol_
     const char *plant = ret->status.installed ? ret->status.cn : dev->settings.plant;
     if (!plant || !*plant)
         return pc_fail_named(PC_EUSAGE, "plant-missing", "no plant is configured: whom is the request for?");
+    bool pinned = ret->status.installed && !ret->status.plain;
+    if (order->unfit && !order->ca && !pinned)
+        return pc_fail_named(PC_EUSAGE, "station-trust", "%s", order->unfit);
     r = places_of(folder, plant, &at);
     /* First, so that a reply which is refused leaves the station something to answer. */
     if (r == 0)

@@ -37,6 +37,13 @@ void dev_visit_close(struct dev_visit *visit)
 
 /* --- what is held --- */
 
+int dev_visit_fit(const struct dev_enrol_order *order)
+{
+    if (!order->url || !*order->url)
+        return pc_fail_named(PC_EUSAGE, "station-url", "which station? give --url, or set [station] url");
+    return order->unfit ? pc_fail_named(PC_EUSAGE, "station-trust", "%s", order->unfit) : 0;
+}
+
 static int parse_given(const struct pc_bytes *pem, const char *what, STACK_OF(X509) * *ret)
 {
     return pki_chain_parse(pem->data, pem->len, ret) < 0 ? pc_fail_in("%s", what) : 0;
@@ -54,8 +61,9 @@ static int read_trust(const struct dev_enrol_order *order, const struct dev_inst
                              "no trust anchor is installed yet: which one stands behind the station's "
                              "certificate? give --trust FILE, or set [station] trust");
     visit->pinned = ca == held;
-    int r = parse_given(trust, "trust anchor of the station", &visit->trust);
-    return r < 0 ? r : parse_given(ca, "trust anchor", &visit->anchors);
+    if (pki_chain_parse(trust->data, trust->len, &visit->trust) < 0)
+        return pc_fail_named(PC_EUSAGE, "station-trust", "trust anchor of the station: %s", pc_error_text());
+    return parse_given(ca, "trust anchor", &visit->anchors);
 }
 
 /* Since an anchor that is held exists, its notBefore is past. */
@@ -110,7 +118,9 @@ int dev_visit_open(struct dev *dev, const struct dev_enrol_order *order, enum de
 {
     struct dev_visit PC_CLEANUP(dev_visit_close) visit = {.dev = dev, .order = order};
     dev_autoinstalled installed = {0};
-    int r = dev_salvage_read(dev->settings.dir, &installed);
+    int r = dev_visit_fit(order);
+    if (r == 0)
+        r = dev_salvage_read(dev->settings.dir, &installed);
     if (r == 0)
         r = read_trust(order, &installed, &visit);
     if (r == 0)

@@ -19,7 +19,10 @@ struct dev_visit {
     int64_t at; /* time by which the station is judged */
     bool clock_unknown;
 };
-/* Reads what stands in the folder. PC_EUSAGE "station-trust" when nothing is pinned. */
+/* Whether it names a station, and has what is configured to trust it by: PC_EUSAGE "station-url",
+ * "station-trust". */
+int dev_visit_fit(const struct dev_enrol_order *order);
+/* Reads what stands in the folder. PC_EUSAGE as dev_visit_fit, and "station-trust" when nothing is pinned. */
 int dev_visit_open(struct dev *dev, const struct dev_enrol_order *order, enum dev_enrol_way way,
                    struct dev_visit *ret);
 void dev_visit_close(struct dev_visit *visit);

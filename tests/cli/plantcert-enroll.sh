@@ -25,7 +25,8 @@ chmod 666 anyone.crt
 expect 2 "an anchor that anyone can exchange" enroll --trust anyone.crt
 refused station-trust
 : >empty.crt
-expect 5 "an anchor file that is empty" enroll --trust empty.crt
+expect 2 "an anchor file that is empty" enroll --trust empty.crt
+refused station-trust
 expect 2 "one that is not there" enroll --trust gone.crt
 expect 5 "another host is named" enroll --url "https://localhost:$PORT"
 refused station-certificate
@@ -76,6 +77,12 @@ first=$(serial_of voke/device.crt)
 stop "$STATION"
 check "a valid set: no network" enroll
 json "nothing was needed" 'd["way"] == "needed" and not d["enrolled"] and not d["due"]'
+sed '/^url/d' plantcert.conf >nowhere.conf
+for lost in "--trust nothing.crt" "--trust anyone.crt" "-c nowhere.conf"; do
+    # shellcheck disable=SC2086 # words
+    check "nothing is due, and the configuration is at fault: $lost" enroll $lost
+    json "a warning" 'd["way"] == "needed" and len(d["warnings"]) == 1 and "nothing is due" in d["warnings"][0]'
+done
 expect 4 "renew asks at once, and the station is away" "$PLANTCERT" renew --json --timeout 1s
 check "unless it is not due" "$PLANTCERT" renew --if-due
 check "due, and the station is away" days_later 15 "$PLANTCERT" enroll --json --timeout 1s
@@ -137,9 +144,20 @@ for cause in "identity-revoked without --replace" "reenrol-superseded newer cert
     expect 5 "refused: ${cause%% *}" enroll
     json "with what helps there" 'd["error"]["name"] == "station-refused" and "'"${cause#* }"'" in d["error"]["message"]'
 done
-expect 2 "a trust file that is not there" enroll --trust nothing.crt
+check "a trust file that is not there, and the certificate is valid" enroll --trust nothing.crt
+json "a warning names the setting" 'd["unasked"] and not d["enrolled"] and any("[station] trust" in w and "there is time" in w for w in d["warnings"])'
+check "no station is configured" enroll -c nowhere.conf
+json "a warning, too" 'd["unasked"] and any("[station] url" in w for w in d["warnings"])'
+expect 2 "no longer valid: the trust file is missed" days_later 25 "$PLANTCERT" enroll --json --trust nothing.crt
 refused station-trust
-json "names the setting" '"[station] trust" in d["error"]["message"]'
+expect 2 "nor is it valid without a station" days_later 25 "$PLANTCERT" enroll --json -c nowhere.conf
+refused station-url
+expect 2 "whoever asks for a rekey is told" "$PLANTCERT" rekey --json --trust nothing.crt
+refused station-trust
+sed "s|^trust = .*|trust = $WORK/nothing.crt|" plantcert.conf >trustless.conf
+expect 2 "doctor, without the trust file" doctor -c trustless.conf
+station_is warn "which is a warning"
+json "that says what to do" 'any("[station] trust" in f["advice"] for f in d["findings"])'
 behave ok
 check "enroll goes on with it" enroll
 json "as a rekey" 'd["way"] == "rekey" and d["enrolled"]'

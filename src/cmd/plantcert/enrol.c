@@ -3,6 +3,7 @@
 #include "src/cmd/plantcert/plantcert.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "src/base/error.h"
@@ -70,6 +71,21 @@ static unsigned whole_time(const struct cmd *cmd)
     return seconds < 1 ? 1 : seconds > INT_MAX ? INT_MAX : (unsigned)seconds;
 }
 
+/* What is wrong with it is told when it is needed: a certificate that is valid needs no station. */
+static void read_trust(const char *path, struct plantcert_station *station, struct dev_enrol_order *order)
+{
+    int rc = check_writers(path);
+
+    if (rc == 0)
+        rc = check_there(path);
+    if (rc == 0)
+        rc = read_anchors(path, &station->trust, &order->trust);
+    if (rc == 0)
+        return;
+    snprintf(station->unfit, sizeof station->unfit, "%s", pc_error_text());
+    order->unfit = station->unfit;
+}
+
 int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_station *station,
                       struct dev_enrol_order *ret)
 {
@@ -80,14 +96,10 @@ int plantcert_station(struct cmd *cmd, enum dev_enrol_way way, struct plantcert_
         .timeout = whole_time(cmd),
         .wait = plantcert_takes(cmd, "wait") && cmd_given(cmd, "wait"),
     };
-    const char *trust = pc_config_get(cmd->config, "station", "trust");
-    int rc = check_writers(trust);
+    int rc = 0;
 
-    if (rc == 0)
-        rc = check_there(trust);
-    if (rc == 0)
-        rc = read_anchors(trust, &station->trust, &order.trust);
-    if (rc == 0 && plantcert_takes(cmd, "ca"))
+    read_trust(pc_config_get(cmd->config, "station", "trust"), station, &order);
+    if (plantcert_takes(cmd, "ca"))
         rc = read_anchors(cmd_value(cmd, "ca"), &station->ca, &order.ca);
     if (rc == 0 && plantcert_takes(cmd, "code-fd"))
         rc = read_code(cmd, &station->code);
@@ -141,8 +153,6 @@ int plantcert_enrol(struct cmd *cmd, enum dev_enrol_way way, const char *folder)
     plantcert_auto at = {0};
     int rc = plantcert_station(cmd, way, &station, &order);
 
-    if (rc == 0 && folder == NULL && order.url == NULL)
-        rc = pc_fail(PC_EUSAGE, "which station? give --url, or set [station] url");
     if (rc == 0)
         rc = plantcert_open(cmd, &at);
     if (rc != 0)

@@ -49,6 +49,7 @@ int plantcert_broker(const struct cmd *cmd, char room[PLANTCERT_HOST_TEXT], stru
 struct plantcert_station {
     struct pc_bytes trust, ca;
     struct pc_secret *code;
+    char unfit[512];
 };
 void plantcert_station_clear(struct plantcert_station *station);
 /* By the settings, and by those of the options that this command takes. `ret->url` may be NULL. */

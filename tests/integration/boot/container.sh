@@ -1,6 +1,6 @@
 #!/bin/bash
 # The units as systemd itself runs them: this machine's files under an overlay, plantcert installed into it, and systemd started in a container
-# over that. What cannot be had in one is the device /dev/tpmrm0: a software TPM inside takes its place, for which the two sandboxed units are
+# over that. What cannot be had in one is the device /dev/tpmrm0: a software TPM inside takes its place, for which the three sandboxed units are
 # given local sockets; all else of the sandbox stands. Nothing outside of the test's own folder is written, and no mount outlives it.
 # shellcheck source=tests/lib/common.sh
 . "${PC_SOURCE:?}/tests/lib/common.sh"
@@ -27,7 +27,7 @@ inside() { # prepared as root of a mount namespace of its own
     cp "$WORK/plantcert.conf" "$root/etc/plantcert/"
     cp "$WORK/ours.crt" "$WORK/ours.key" "$WORK/device.ext" "$root/srv/"
     cp "$PC_SOURCE/tests/integration/boot/visit.sh" "$root/srv/visit"
-    for unit in check renew; do
+    for unit in check renew enroll; do
         mkdir -p "$root/etc/systemd/system/plantcert-$unit.service.d"
         printf '%s\n' '[Service]' PrivateNetwork=no 'RestrictAddressFamilies=AF_INET AF_UNIX' IPAddressDeny= \
             >"$root/etc/systemd/system/plantcert-$unit.service.d/tpm.conf"
@@ -72,6 +72,8 @@ same "$(told renew)" "Result=success ExecMainStatus=0 ActiveState=inactive " "pl
 same "$(told early)" "" "... and no request before its time"
 same "$(told due)" "Result=success ExecMainStatus=0 ActiveState=inactive " "plantcert-renew.service when it is due: 0"
 check "... has left a request" openssl req -in "$WORK/results/renew.csr" -verify -noout
+same "$(told enroll)" "Result=success ExecMainStatus=0 ActiveState=inactive " "plantcert-enroll.service, due and the station away: 0, in its whole sandbox"
+same "$(told warned)" "is not there there is time there is time " "... and with a trust file that is missing: 0, both told"
 same "$(told reloaded)" "reloaded " "plantcert-reload.path has seen the switch, and the command has run once"
 same "$(told absent)" "Result=exit-code ExecMainStatus=4 ActiveState=failed " "plantcert-check.service, no TPM: 4"
 same "$(told device)" "Result=exit-code ExecMainStatus=4 ActiveState=failed 0 " "... as installed, without /dev/tpmrm0: 4"

@@ -37,6 +37,13 @@ printf '[renew]\nbefore = 90d\n' >>/etc/plantcert/plantcert.conf
 systemctl start plantcert-renew.service
 result plantcert-renew.service due
 cp /var/lib/plantcert/renew.csr results/
+printf '[station]\nurl = https://127.0.0.1:9\ntrust = /srv/gone.crt\ntimeout = 1s\n' >>/etc/plantcert/plantcert.conf
+systemctl start plantcert-enroll.service
+result plantcert-enroll.service enroll
+sed -i '/^trust/d' /etc/plantcert/plantcert.conf
+systemctl start plantcert-enroll.service
+result plantcert-enroll.service enroll
+journalctl -o cat -u plantcert-enroll.service | grep -o 'is not there\|there is time' >results/warned
 cp reloaded results/
 
 kill $tpm
