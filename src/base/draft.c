@@ -119,7 +119,7 @@ int pc_draft_new(const char *path, mode_t mode, struct pc_draft **ret)
     while (r > 0);
     if (r < 0)
         return r;
-    if (fchmod(draft->fd, mode) != 0)
+    if (pc_file_set_mode(draft->fd, mode) != 0)
         return pc_fail_errno(PC_EFAIL, "%s", path);
     *ret = pc_steal(draft);
     return 0;

@@ -77,6 +77,14 @@ static int write_all(int fd, const unsigned char *data, size_t len)
     return 0;
 }
 
+int pc_file_set_mode(int fd, mode_t mode)
+{
+    if (fchmod(fd, mode) == 0)
+        return 0;
+    bool unknown = errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM;
+    return unknown && (mode & S_IROTH) ? 0 : -1;
+}
+
 /* Fills and, unless that comes later, fsyncs the file. */
 static int fill(int fd, const void *data, size_t len, const struct pc_file_options *options)
 {
@@ -85,7 +93,7 @@ static int fill(int fd, const void *data, size_t len, const struct pc_file_optio
     /* Ownership first: a mode that is wider than 0600 must not be there for the wrong group. */
     if (options->group && fchown(fd, (uid_t)-1, options->gid) != 0)
         return -1;
-    if (fchmod(fd, options->mode ? options->mode : 0644) != 0)
+    if (pc_file_set_mode(fd, options->mode ? options->mode : 0644) != 0)
         return -1;
     return options->behind ? 0 : fsync(fd);
 }
@@ -106,6 +114,18 @@ static int not_in_place(const char *name)
     return pc_fail_errno(PC_EFAIL, "%s", name);
 }
 
+/* Gives the whole file its name. A file system that cannot refuse to replace (FUSE, as of sticks) has the
+ * name taken first. */
+static int name_it(int dirfd, const char *temporary, const char *name, bool fresh)
+{
+    if (renameat2(dirfd, temporary, dirfd, name, fresh ? RENAME_NOREPLACE : 0) == 0)
+        return 0;
+    if (!fresh || errno != EINVAL)
+        return -1;
+    pc_autoclose int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd < 0 ? -1 : renameat(dirfd, temporary, dirfd, name);
+}
+
 static int replace(int dirfd, const char *name, const void *data, size_t len,
                    const struct pc_file_options *options)
 {
@@ -119,7 +139,7 @@ static int replace(int dirfd, const char *name, const void *data, size_t len,
     if (snprintf(temporary, sizeof temporary, ".%s.%s", name, suffix) >= (int)sizeof temporary)
         return pc_fail(PC_EFAIL, "%s: name too long", name);
     if (write_temporary(dirfd, temporary, data, len, options) != 0 ||
-        renameat2(dirfd, temporary, dirfd, name, options->fresh ? RENAME_NOREPLACE : 0) != 0) {
+        name_it(dirfd, temporary, name, options->fresh) != 0) {
         r = not_in_place(name);
         unlinkat(dirfd, temporary, 0);
     }

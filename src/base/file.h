@@ -29,6 +29,10 @@ int pc_file_write(const char *path, const void *data, size_t len, const struct p
 int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
                      const struct pc_file_options *options);
 
+/* fchmod(2): 0 or -1 and errno. A stick's file system may know no modes: what everyone may read needs none
+ * there.
+ */
+int pc_file_set_mode(int fd, mode_t mode);
 bool pc_file_exists(const char *path);          /* anything of that name, a dangling link included */
 int pc_dir_make(const char *path, mode_t mode); /* with parents (0755), each durable; fine when it is there */
 int pc_dir_sync(const char *path);              /* makes what was renamed in it durable */
