@@ -82,16 +82,19 @@ static int dial(struct pg *pg)
 }
 
 /* Each statement is planned once, by its indexes: tables that were empty then have grown since, and planning
- * at each use costs more than running (docs/performance.md).
- * A session that is left behind by a host that vanished lets its locks go within a minute. What a transaction
- * waits for is bounded; how long it may pause is said when it begins. */
+ * at each use costs more than running (docs/performance.md). None is compiled: a small table that has to be
+ * read as a whole seems dear where that is switched off, and its plan would be compiled at each start of a
+ * program. A session that is left behind by a host that vanished lets its locks go within a minute. What a
+ * transaction waits for is bounded; how long it may pause is said when it begins. */
 #define SETTINGS                                                                                             \
     "SET client_min_messages = error; SET search_path = " PG_SCHEMA ", pg_temp;"                             \
     "SET standard_conforming_strings = on; SET statement_timeout = '10min';"                                 \
     "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"          \
     "SET tcp_user_timeout = 30000; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+"SET jit = off;"
 
-static int judge_server(const struct pg *pg, const PGresult *facts, bool write)
+    static int
+    judge_server(const struct pg *pg, const PGresult *facts, bool write)
 {
     char encoding[32], role[32];
     pg_text(facts, 0, 0, encoding, sizeof encoding);
