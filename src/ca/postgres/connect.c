@@ -90,11 +90,10 @@ static int dial(struct pg *pg)
     "SET client_min_messages = error; SET search_path = " PG_SCHEMA ", pg_temp;"                             \
     "SET standard_conforming_strings = on; SET statement_timeout = '10min';"                                 \
     "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"          \
-    "SET tcp_user_timeout = 30000; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-"SET jit = off;"
+    "SET tcp_user_timeout = 30000; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"      \
+    "SET jit = off;"
 
-    static int
-    judge_server(const struct pg *pg, const PGresult *facts, bool write)
+static int judge_server(const struct pg *pg, const PGresult *facts, bool write)
 {
     char encoding[32], role[32];
     pg_text(facts, 0, 0, encoding, sizeof encoding);
