@@ -59,6 +59,21 @@ static void on_sent(struct evhttp_request *request, void *arg)
     net_connection_replied(arg);
 }
 
+/* After a CONNECT evhttp says no length and leaves the connection open: a tunnel would come next. None does
+ * here. */
+static void on_refused_tunnel(struct evhttp_request *request, void *arg)
+{
+    on_sent(request, arg);
+    net_connection_close(arg);
+}
+
+static void end_tunnel(struct evhttp_request *request, size_t len)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%zu", len);
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", text);
+}
+
 void net_reply_send(struct net_service *service, struct net_connection *connection,
                     struct evhttp_request *request, const struct net_reply *reply)
 {
@@ -72,7 +87,10 @@ void net_reply_send(struct net_service *service, struct net_connection *connecti
     else if (body)
         evbuffer_add_printf(body, "%s\n", text);
     service->counters.replies[reply->status / 100]++;
-    evhttp_request_set_on_complete_cb(request, on_sent, connection);
+    bool tunnel = evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT;
+    if (tunnel)
+        end_tunnel(request, body ? evbuffer_get_length(body) : 0);
+    evhttp_request_set_on_complete_cb(request, tunnel ? on_refused_tunnel : on_sent, connection);
     evhttp_send_reply(request, reply->status, reason_of(reply->status), body);
     if (body)
         evbuffer_free(body);

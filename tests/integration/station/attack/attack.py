@@ -26,6 +26,19 @@ def test_paths(st):
                     wrong.append((method, label, operation, status))
     ok(not wrong, 'each operation has one method, others are 405 with Allow', wrong)
     wrong = []
+    for method in ['CONNECT', 'TRACE', 'OPTIONS', 'BREW']:
+        for path in [base + '/cacerts', 'plc.example:443']:
+            with st.connect(timeout=2) as s:
+                began = time.monotonic()
+                status, headers, body = ask(s, method, path)
+                try:
+                    ended = s.recv(1)
+                except OSError:
+                    ended = b'nothing'
+            if status not in (404, 405) or headers.get('content-length') != str(len(body)) or ended or time.monotonic() - began > 1.5:
+                wrong.append((method, path, status, headers, ended))
+    ok(not wrong, 'any other method is answered at once, with its length, and the connection closed', wrong)
+    wrong = []
     for path in ['/', '/.well-known/est', base + '/', base + '/cacerts/', base + '//cacerts', '//.well-known/est/cacerts', base + '/cacerts?x',
                  base + '/cacerts#x', base + '/%63acerts', base + '/CACERTS', base + '/device/', base + '/broker/cacerts',
                  base + '/device/device/cacerts', base + '/../est/cacerts', base + '/fullcmc', base + '/serverkeygen', '/metrics',
