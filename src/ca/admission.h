@@ -31,6 +31,7 @@ struct ca_admission {
     int64_t made_at, expires_at, decided_at; /* decided_at: used, denied or withdrawn; 0: not yet */
     char by[160];                            /* who admitted: user (and login name) on which host */
     char note[256];
+    bool voids_code; /* as ca_admit tells it: a code handed out before was good until now */
 };
 /* A request that waits for an operator: of one key. */
 struct ca_waiting {
@@ -56,6 +57,9 @@ int ca_admit(struct ca *ca, const struct ca_admission_order *order, struct ca_ad
 int ca_admit_all(struct ca *ca, const struct ca_admission_order *orders, size_t count,
                  void (*refused)(void *context, size_t index), void *context, struct ca_admission *ret,
                  char (*ret_codes)[CA_CODE_TEXT]);
+/* The judgement alone; nothing is written. */
+int ca_admit_judge(struct ca *ca, const struct ca_admission_order *orders, size_t count,
+                   void (*refused)(void *context, size_t index), void *context);
 /* Of the plant's newest admission. `key_sha256` may be shortened to at least CA_APPROVE_MIN characters as
  * long as one key is meant: PC_EREFUSED "approve-unknown", "approve-ambiguous". Approving one key denies none
  * of the others: they go on waiting, but the admission is bound to this one (another one then:
@@ -79,6 +83,7 @@ struct ca_plant {
     enum ca_admission_kind kind;
     bool bound; /* to a key */
     int64_t admitted_until;
+    char by[160];                 /* who admitted */
     size_t waiting;               /* keys that wait under it */
     char serial[PKI_SERIAL_TEXT]; /* of its current certificate, or of one that is on hold; "": none */
     bool held;

@@ -70,12 +70,13 @@ int admission_decide(struct ca *ca, struct ca_admission *a, const char *from, co
     return r < 0 ? r : ca_audit(ca, &told);
 }
 
-static int withdraw(struct ca *ca, const char *plant)
+static int withdraw(struct ca *ca, const char *plant, bool *ret_code)
 {
     struct ledger_admission before;
     int r = ca->ledger->ops->admission_get(ca->ledger, plant, 0, &before);
     if (r < 0 || before.record.id == 0 || strcmp(before.record.state, "open") != 0)
         return r;
+    *ret_code = before.record.kind == CA_ADMIT_CODE && before.record.expires_at > pc_now();
     return admission_decide(ca, &before.record, "open", "withdrawn", &(struct audit_act){.act = "withdraw"});
 }
 
@@ -103,7 +104,7 @@ static int admit(struct ca *ca, const struct ca_admission_order *order, struct c
     if (r == 0 && order->kind == CA_ADMIT_CODE)
         r = admission_code_hash(order->plant, ret_code, strlen(ret_code), row.code_sha256);
     if (r == 0)
-        r = withdraw(ca, order->plant);
+        r = withdraw(ca, order->plant, &row.record.voids_code);
     if (r == 0)
         r = ca->ledger->ops->admission_add(ca->ledger, &row, &row.record.id);
     if (r == 0)
@@ -138,6 +139,17 @@ static int judge_all(struct ca *ca, const struct ca_admission_order *orders, siz
             refused(context, i);
     }
     return failed ? ca_failure_again(&first) : 0;
+}
+
+int ca_admit_judge(struct ca *ca, const struct ca_admission_order *orders, size_t count,
+                   void (*refused)(void *context, size_t index), void *context)
+{
+    struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
+    int r = ca->ledger->ops->begin(ca->ledger, false);
+    if (r < 0)
+        return r;
+    open = ca->ledger;
+    return judge_all(ca, orders, count, refused, context);
 }
 
 int ca_admit_all(struct ca *ca, const struct ca_admission_order *orders, size_t count,

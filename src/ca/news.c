@@ -1,6 +1,7 @@
 /* Audit rows as news: which chains there are, and how far each was told. */
 #include "src/ca/news.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,7 @@ static int tell(void *context, const struct ledger_audit *row)
     memcpy(event.key_sha256, line.key_sha256, sizeof event.key_sha256);
     memcpy(event.serial, line.serial, sizeof event.serial);
     memcpy(event.address, line.address, sizeof event.address);
+    snprintf(event.user, sizeof event.user, "%.*s", (int)sizeof event.user - 1, line.user);
     if (strcmp(line.outcome, "refused") == 0)
         memcpy(event.rule, *line.rule ? line.rule : "refused", *line.rule ? sizeof event.rule : 8);
     t->event(t->context, &event);

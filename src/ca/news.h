@@ -9,6 +9,7 @@ struct ca_event {
     int64_t time;
     char act[24], rule[64]; /* rule "": it was done, else the name of the refusal */
     char plant[256], key_sha256[PKI_FINGERPRINT_TEXT], serial[PKI_SERIAL_TEXT], address[64];
+    char user[64]; /* who did it */
 };
 
 struct ca_news; /* how far each chain was read */

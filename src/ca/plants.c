@@ -46,6 +46,7 @@ static int add_admission(void *context, const struct ca_admission *a)
         .kind = a->kind, .bound = *a->key_sha256 != '\0', .admitted_until = a->expires_at};
     memcpy(plant.plant, a->plant, sizeof plant.plant);
     memcpy(plant.admission, a->state, sizeof plant.admission);
+    memcpy(plant.by, a->by, sizeof plant.by);
     return add(context, &plant);
 }
 
@@ -83,6 +84,7 @@ static void join(struct ca_plant *whole, const struct ca_plant *part)
     }
     if (*part->admission) {
         memcpy(whole->admission, part->admission, sizeof whole->admission);
+        memcpy(whole->by, part->by, sizeof whole->by);
         whole->kind = part->kind;
         whole->bound = part->bound;
         whole->admitted_until = part->admitted_until;

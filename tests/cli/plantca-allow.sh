@@ -110,6 +110,10 @@ expect 1 "a file that is not there" allow --import none.csv
 expect 2 "lines that are wrong" import "$(u 1)\nplc2\n$(u 3),maybe\n$(u 4),code,note,more\n$(u 5),\"code\n$(u 1),pending\n$(u 6),code,a\001b\n" --json
 json "are all told" 'd["error"]["name"] == "shift-syntax" and "6 lines are wrong" in d["error"]["message"]'
 same "$(grep -oE 'shift.csv:[0-9]+' err | sort | tr '\n' ' ')" "shift.csv:2 shift.csv:3 shift.csv:4 shift.csv:5 shift.csv:6 shift.csv:7 " "by their numbers"
+expect 2 "a table with semicolons" import "uuid;how\n$(u 1);code;note\n\"$(u 2)\";\"code\"\n"
+same "$(grep -c 'semicolons between the fields' err)" 2 "... is told as one"
+expect 2 "a wrong line and a plant that has a certificate" import "plc2\n$(u 1)\n$UUID1\n"
+same "$(grep -oE 'shift.csv:[0-9]+: ' err | tr '\n' ' ')" "shift.csv:1:  shift.csv:3:  " "... are told in one go"
 expect 2 "a NUL" import "$(u 1)\0\n"
 expect 5 "one plant that is refused" import "$(u 1)\n$UUID1\n$(u 2)\n" --json
 json "is named, and stops them all" 'd["error"]["name"] == "identity-held" and "nobody was admitted" in d["error"]["message"]'
@@ -124,6 +128,9 @@ check "its codes" claim "$(u 3)" k6 "$(sed -n 4p out | cut -d, -f2)"
 check "into a file" import "$(u 8)\n$(u 9)\n" -o codes.csv --json
 json "and not into JSON" 'len(lines) == 2 and "code" not in d and d["plant"] == "'"$(u 9)"'"'
 same "$(stat -c '%a' codes.csv) $(wc -l <codes.csv)" "600 3" "0600"
+check "once more" import "$(u 8)\n$(u 10)\n" -o again.csv
+said "^Void: 1 earlier code of these plants" "what it makes void is told"
+said "Codes in: again.csv" "and where the codes are"
 check "as JSON" import "$(u 8)\n" --json
 json "with its code" 'len(d["code"]) == 29'
 for i in $(seq 500); do u $((1000 + i)); echo; done >many.csv

@@ -25,6 +25,7 @@ expect 2 "negative days" list --expiring=-1
 expect 2 "an operand" list "$UUID1"
 check "list" list
 said '^NAME +STATE +EXPIRES +SERIAL$' "has a heading"
+said "^$UUID1 +superseded +($(date -u -d '+13 days' +%F)|$(date -u -d '+14 days' +%F)) " "what is superseded ends with its overlap"
 said "^$UUID1 +superseded +20[0-9]{2}-[0-9]{2}-[0-9]{2} +$(serial_of one.crt)$" "whole serial numbers into a file"
 check "list --json" list --json
 json "one object a line, oldest first" "$(devices "$one, $new, $two")"

@@ -36,6 +36,10 @@ check "all" plants --json
 json "as it is now" '[x["admission"] for x in lines] == ["denied", "used", None] and lines[2]["held"] and lines[1]["bound"] and lines[0]["waiting"] == 0'
 check "one of them" plants "$UUID2" --json
 json "alone" 'len(lines) == 1 and d["plant"] == "'"$UUID2"'"'
+json "and who admitted it" 'd["by"].startswith("'"$(id -un)"'")'
+check "for people" plants "$UUID2"
+said "ADMITTED BY" "... with a column for it"
+said "^$UUID2 +code, used .*$(id -un)" "... filled"
 "$PLANTCA" revoke -q --plant "$UUID3"
 expect 5 "a plant whose certificate is revoked" plants "$UUID3"
 finish

@@ -61,6 +61,11 @@ same "$(enrol one)" 401 "simpleenroll, by nobody known"
 same "$(field WWW-Authenticate | cut -d ' ' -f 1)" Basic "... is asked who it is"
 code=$(code "$UUID1")
 same "$(enrol one -u "$UUID1:0000000000000000")" 401 "with a wrong code"
+check "... by a line that names the plant, as claimed" grep -q "simpleenroll from 127.0.0.1: not admitted claimed plant $UUID1," station.err
+same "$(enrol one -u "${UUID1^^}:$code")" 401 "with another spelling"
+check "... which is told" grep -q "the claimed user '${UUID1^^}' is no plant's UUID" station.err
+same "$(enrol one -u "$(printf '\033%.0s' $(seq 36)):x") $(enrol one -u "$code:$UUID1")" "401 401" "with control characters; with user and code the wrong way round"
+same "$(tr -d '\n' <station.err | tr -d '[:print:]' | wc -c)" 0 "... neither of which gets into the log as it came"
 same "$(enrol one -u "$UUID1:$code")" 200 "with its code"
 certificates | openssl x509 >one.crt
 check "... a certificate" openssl verify -CAfile state/ca.crt one.crt
@@ -139,6 +144,7 @@ same "$(certificates | openssl x509 | cmp - two.crt)" "" "... nothing is issued 
 same "$(timeout 30 /usr/bin/python3 slow.py "$STATION_PORT" "kill $STATION_PID; until ! curl -sk https://127.0.0.1:$STATION_PORT/; do sleep 0.1; done")" 200 "SIGTERM: a request that has begun is finished"
 wait "$STATION_PID"
 same "$?" 0 "... exit status 0"
+check "... and says by what" grep -q 'stopped by SIGTERM$' station.err
 same "$(ls -d plantca-* 2>/dev/null)" "" "... nothing is left behind"
 check "the audit log is whole" "$PLANTCA" audit verify
 
@@ -163,6 +169,7 @@ same "$(enrol two)" 200 "and the network service"
 kill "$signer"
 wait "$signer"
 same "$?" 0 "the signer is stopped"
+check "... and says by what" grep -q 'stopped by SIGTERM$' signer.err
 same "$(enrol two) $(field Retry-After)" "503 7" "... 503"
 "$PLANTCA" signer 2>signer.err &
 signer=$!

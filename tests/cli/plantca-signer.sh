@@ -23,6 +23,9 @@ expect 4 "the token cannot be reached" "$PLANTCA" signer -c "$(without_token)"
 touch there
 sed "s|^socket .*|socket = $WORK/there|" plantca.conf >there.conf
 expect 5 "something else stands in the socket's place" "$PLANTCA" signer -c there.conf
+sed "s|^socket .*|socket = $WORK/none/signer.sock|" plantca.conf >none.conf
+expect 2 "the socket's folder is not there" "$PLANTCA" signer -c none.conf
+said "the folder $WORK/none: No such file" "... which is named"
 expect 2 "an operand" "$PLANTCA" signer now
 before=$(row 1)
 

@@ -39,6 +39,7 @@ see 10.9.9.9
 run \"\$PLANTCA\" deny -q $UUID2
 see WAITING FOR YOUR DECISION: 1
 see denied
+see by $(id -un)
 keys q
 end 0"
 "$PLANTCA" allow -q --plant "$UUID2" --pending

@@ -26,6 +26,15 @@ static int decode(const char *text, size_t len, unsigned char *ret, size_t *ret_
     return 0;
 }
 
+/* Named where it is as long as a UUID: a shorter one may be a code in the wrong place. */
+static int refuse_user(char *user, size_t len)
+{
+    pki_name_disarm(user);
+    if (*user)
+        return pc_refuse("basic-user", "Authorization: the claimed user '%s' is no plant's UUID", user);
+    return pc_refuse("basic-user", "Authorization: a claimed user of %zu octets is no plant's UUID", len);
+}
+
 static int split(const unsigned char *text, size_t len, char ret_user[PKI_UUID_TEXT],
                  struct pc_secret **ret_code)
 {
@@ -37,7 +46,7 @@ static int split(const unsigned char *text, size_t len, char ret_user[PKI_UUID_T
     if (user_len == PKI_UUID_TEXT - 1)
         memcpy(user, text, user_len);
     if (!pki_uuid_is_canonical(user))
-        return pc_refuse("basic-user", "Authorization: the user is no plant's UUID");
+        return refuse_user(user, user_len);
     if (code_len == 0 || code_len > PC_SECRET_MAX)
         return pc_refuse("basic-user", "Authorization: a code of %zu octets", code_len);
     int r = pc_secret_new(code_len, ret_code);

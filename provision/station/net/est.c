@@ -43,6 +43,7 @@ struct enrolment {
     enum wire_kind kind;
     uint64_t since;
     char from[NET_ADDRESS_TEXT];
+    char user[PKI_UUID_TEXT]; /* claimed */
 };
 
 static void send_reply(const struct visit *visit, const struct net_reply *reply)
@@ -109,7 +110,8 @@ static const char *operation_name(enum wire_kind kind)
     return kind == WIRE_ENROL ? "simpleenroll" : "simplereenroll";
 }
 
-/* One line an enrolment (lines.h). The plant is the one that the signer's certificate names. */
+/* One line an enrolment (lines.h). The plant is the one that the signer's certificate names; where there is
+ * none, the one that the client claims to be. */
 static void record(const struct enrolment *enrolment, const struct wire_answer *answer)
 {
     PC_CLEANUP(X509_free_ref) X509 *leaf = NULL;
@@ -119,12 +121,16 @@ static void record(const struct enrolment *enrolment, const struct wire_answer *
         pki_certificate_parse(answer->certificates[0].data, answer->certificates[0].len, &leaf) == 0 &&
         pki_name_cn(X509_get_subject_name(leaf), &plant) == 0)
         pki_name_disarm(plant);
+    bool claimed = !plant && *enrolment->user;
     char why[sizeof answer->rule + sizeof answer->text + 4];
     snprintf(why, sizeof why, "%s%s%s", answer->rule, *answer->rule && *answer->text ? ": " : "",
              answer->text);
     pc_log(PC_LOG_NOTICE, "%s from %s: %s%s%s%s%s, %llu ms", operation_name(enrolment->kind), enrolment->from,
-           outcomes[answer->outcome].word, plant ? " plant " : "", plant ? plant : "", *why ? ", " : "", why,
-           took);
+           outcomes[answer->outcome].word,
+           plant     ? " plant "
+           : claimed ? " claimed plant "
+                     : "",
+           plant ? plant : enrolment->user, *why ? ", " : "", why, took);
 }
 
 static void give_certificate(const struct visit *visit, const struct wire_answer *answer)
@@ -235,6 +241,7 @@ static void ask(const struct visit *visit, struct wire_question *question)
                                     .kind = question->kind,
                                     .since = net_clock()};
     memcpy(enrolment->from, visit->connection->from, sizeof enrolment->from);
+    memcpy(enrolment->user, question->user, sizeof enrolment->user);
     int r = net_link_ask(visit->service->link, question, on_answer, enrolment, &why);
     if (r == 0) {
         evhttp_connection_set_closecb(evhttp_request_get_connection(visit->request), on_closed, enrolment);
@@ -259,6 +266,9 @@ static void serve_enrolment(const struct visit *visit, enum wire_kind kind)
         refuse(visit, 400, "the body is no base64");
     } else if (take_code(visit->request, &question) < 0) {
         bool user = strcmp(pc_error_name(), "basic-user") == 0;
+        if (net_lines_take(&visit->service->lines))
+            pc_log(PC_LOG_NOTICE, "%s from %s: %s, %s", operation_name(kind), visit->connection->from,
+                   user ? "not admitted" : "bad request", pc_error_text());
         send_reply(visit, &(struct net_reply){.status = user ? 401 : 400, .close = true});
     } else if (take_session(ssl, &question) < 0 ||
                (kind == WIRE_REENROL && SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE)) {

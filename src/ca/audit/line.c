@@ -396,6 +396,7 @@ static bool take_line(const json_t *line, struct audit_line *ret)
     } texts[] = {
         {ACT, l.act, sizeof l.act},
         {ADDRESS, l.address, sizeof l.address},
+        {USER, l.user, sizeof l.user},
         {CERTIFICATE, l.certificate_sha256, sizeof l.certificate_sha256},
         {CHAIN, l.chain, sizeof l.chain},
         {CHECKPOINT, l.checkpoint_sha256, sizeof l.checkpoint_sha256},

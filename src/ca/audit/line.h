@@ -27,7 +27,7 @@ struct audit_line {
     char chain[33], previous[PKI_FINGERPRINT_TEXT];
     char act[24], outcome[16], profile[16], reason[32], serial[PKI_SERIAL_TEXT];
     char address[64], proof[8], rule[64];
-    char subject[256];
+    char subject[256], user[256];
     char key_sha256[PKI_FINGERPRINT_TEXT], tbs_sha256[PKI_FINGERPRINT_TEXT],
         certificate_sha256[PKI_FINGERPRINT_TEXT], crl_sha256[PKI_FINGERPRINT_TEXT],
         checkpoint_sha256[PKI_FINGERPRINT_TEXT], file_sha256[PKI_FINGERPRINT_TEXT];

@@ -145,7 +145,10 @@ static int tell(struct cmd *cmd, const struct ca_admission *a, const char *code)
         return 0;
     }
     int len = snprintf(line, sizeof line, "%s\n", code);
-    cmd_say(cmd, "Next: give the code to the PLC; it is not shown again\n");
+    if (to_file)
+        cmd_say(cmd, "Next: give the code in %s to the PLC; it stands nowhere else\n", out);
+    else
+        cmd_say(cmd, "Next: give the code to the PLC; it is not shown again\n");
     if (!to_file)
         cmd_print(cmd, "%s", line);
     int rc = to_file ? cmd_write(cmd, out, &(struct pc_bytes){(unsigned char *)line, (size_t)len},

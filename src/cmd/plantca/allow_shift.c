@@ -13,10 +13,11 @@
 #define FILE_MAX (16 << 20) /* bytes */
 #define PLANTS_MAX 100000
 #define NOTE_MAX 255
-#define COMPLAINTS_MAX 20 /* lines of which it is said what is wrong */
+#define COMPLAINTS_MAX 1000 /* lines of which it is said what is wrong */
 
 struct shift {
     struct cmd *cmd;
+    struct ca *ca;
     const char *path;
     struct pc_bytes file;
     const struct ca_admission_order *order; /* what a line leaves open */
@@ -58,11 +59,20 @@ static int grow(struct shift *s)
     return 0;
 }
 
+/* As spreadsheets write them where the comma is for decimals. No UUID holds one. */
+static bool has_semicolons(const char *line)
+{
+    const char *end = line + strcspn(line, ",;");
+
+    return *end == ';' && end - line <= PKI_UUID_TEXT + 1;
+}
+
 /* What is wrong with the fields, or NULL. */
 static const char *read_fields(const struct shift *s, char *at, struct ca_admission_order *ret)
 {
     char *plant = NULL, *proof = NULL, *note = NULL;
-    const char *fault = pc_csv_field(&at, &plant);
+    const char *fault = has_semicolons(at) ? "semicolons between the fields: save the table with commas"
+                                           : pc_csv_field(&at, &plant);
 
     if (fault == NULL && at != NULL)
         fault = pc_csv_field(&at, &proof);
@@ -144,6 +154,21 @@ static int find_twins(struct shift *s)
     return 0;
 }
 
+static void tell_refused(void *context, size_t index)
+{
+    struct shift *s = context;
+
+    complain(s, s->lines[index], pc_error_text());
+}
+
+/* Who corrects a file learns all that is wrong with it at once. */
+static int judge_rest(struct shift *s)
+{
+    int rc = ca_admit_judge(s->ca, s->orders, s->count, tell_refused, s);
+
+    return rc == PC_EREFUSED ? 0 : rc;
+}
+
 static int read_shift(struct shift *s)
 {
     int rc = pc_file_read(s->path, FILE_MAX, &s->file);
@@ -161,18 +186,13 @@ static int read_shift(struct shift *s)
     if (rc == 0)
         rc = find_twins(s);
     if (rc == 0 && s->faults > 0)
+        rc = judge_rest(s);
+    if (rc == 0 && s->faults > 0)
         return pc_fail_named(PC_EUSAGE, "shift-syntax", "%s: %zu line%s wrong; nobody was admitted", s->path,
                              s->faults, s->faults == 1 ? " is" : "s are");
     if (rc == 0 && s->count == 0)
         return pc_fail_named(PC_EUSAGE, "shift-syntax", "%s: no plants", s->path);
     return rc;
-}
-
-static void tell_refused(void *context, size_t index)
-{
-    struct shift *s = context;
-
-    complain(s, s->lines[index], pc_error_text());
 }
 
 static int tell_shift(struct shift *s, const struct ca_admission *admissions, char (*codes)[CA_CODE_TEXT])
@@ -206,10 +226,22 @@ static int tell_shift(struct shift *s, const struct ca_admission *admissions, ch
     return rc != 0 ? pc_fail_in("admitted, but the codes are lost (import the file again)") : 0;
 }
 
+/* Codes that were handed out, and are good for nothing from here on. */
+static void tell_void(const struct shift *s, const struct ca_admission *admissions)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        count += admissions[i].voids_code;
+    if (count > 0)
+        cmd_say(s->cmd, "Void: %zu earlier code%s of %s\n", count, CMD_S(count),
+                s->count == 1 ? "this plant" : "these plants");
+}
+
 int plantca_allow_shift(struct cmd *cmd, struct ca *ca, const struct ca_admission_order *order)
 {
     PC_CLEANUP(shift_clear)
-    struct shift s = {.cmd = cmd, .path = cmd_value(cmd, "import"), .order = order};
+    struct shift s = {.cmd = cmd, .ca = ca, .path = cmd_value(cmd, "import"), .order = order};
     pc_autofree struct ca_admission *admissions = NULL;
     pc_autofree char(*codes)[CA_CODE_TEXT] = NULL;
     int rc = read_shift(&s);
@@ -231,5 +263,8 @@ int plantca_allow_shift(struct cmd *cmd, struct ca *ca, const struct ca_admissio
         return rc;
     cmd->summary = cmd_is_stdout(cmd_value(cmd, "out")) ? stderr : stdout;
     cmd_say(cmd, "Admitted: %zu plant%s\n", s.count, CMD_S(s.count));
+    tell_void(&s, admissions);
+    if (!cmd_is_stdout(cmd_value(cmd, "out")))
+        cmd_say(cmd, "Codes in: %s\n", cmd_value(cmd, "out"));
     return 0;
 }

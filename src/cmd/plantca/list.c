@@ -40,7 +40,9 @@ static int print_row(void *context, const struct ca_record *record)
     if (table->rows++ == 0)
         cmd_print(table->cmd, "%-*s  %-*s  %-*s  %s\n", NAME_WIDTH, "NAME", STATE_WIDTH, "STATE", DATE_WIDTH,
                   "EXPIRES", "SERIAL");
-    pc_time_format(record->not_after, expires);
+    /* What is superseded ends with its overlap. */
+    bool early = record->revoke_after != 0 && record->revoke_after < record->not_after;
+    pc_time_format(early ? record->revoke_after : record->not_after, expires);
     cmd_print(table->cmd, "%-*s  %-*s  %.*s  %s\n", NAME_WIDTH, fit(table, record->cn, NAME_WIDTH, name),
               STATE_WIDTH, record->expired ? "expired" : record->state, DATE_WIDTH, expires,
               fit(table, record->serial, SERIAL_SHORT, serial));

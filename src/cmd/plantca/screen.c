@@ -169,6 +169,8 @@ static void draw_event(int y, const struct watch_event *e, int64_t now)
         put(y, 59, 0, "%.*s", wide ? 40 : 16, serial);
     else if (e->event.address[0] != '\0')
         put(y, 59, 0, "%.*s%s%s", wide ? 16 : 0, key, wide ? " from " : "", e->event.address);
+    else if (e->kind == WATCH_DECIDED)
+        put(y, 59, 0, "%.*s%sby %s", wide ? 16 : 8, key, key[0] != '\0' ? " " : "", e->event.user);
     else
         put(y, 59, 0, "%.16s", key);
 }

@@ -98,12 +98,33 @@ static int open_to_group(struct cmd *cmd, const char *path, gid_t group)
     return chmod(path, SOCKET_MODE) == 0 ? 0 : pc_fail_errno(PC_EFAIL, "%s", path);
 }
 
+/* A folder that is not there is the one thing that "No such file" would not tell. */
+static int check_folder(const char *path)
+{
+    pc_autofree char *folder = strdup(path);
+    struct stat status;
+    char *slash = folder != NULL ? strrchr(folder, '/') : NULL;
+
+    if (folder == NULL)
+        return pc_fail(PC_EFAIL, "out of memory");
+    if (slash == NULL || slash == folder)
+        return 0;
+    *slash = '\0';
+    if (stat(folder, &status) != 0)
+        return pc_fail_errno(PC_EUSAGE, "[station] socket: the folder %s", folder);
+    if (!S_ISDIR(status.st_mode))
+        return pc_fail(PC_EUSAGE, "[station] socket: %s is no folder", folder);
+    return 0;
+}
+
 static int make_socket(struct cmd *cmd, const char *path, gid_t group, int *ret_fd)
 {
     struct sockaddr_un address;
     pc_autoclose int fd = -1;
     int rc = socket_address(path, &address);
 
+    if (rc == 0)
+        rc = check_folder(path);
     if (rc == 0)
         rc = remove_stale(path, &address);
     if (rc != 0)
@@ -172,6 +193,10 @@ static int serve(struct cmd *cmd, struct ca *ca, struct signer_options *options)
     heed_signals();
     rc = signer_run(ca, options);
     (void)sd_notify(0, "STOPPING=1");
+    if (rc == 0)
+        pc_log(PC_LOG_NOTICE, "stopped by SIG%s", sigabbrev_np(stop_wanted));
+    else
+        pc_log(PC_LOG_NOTICE, "stopped by an error");
     if (path != NULL)
         (void)unlink(path);
     return rc;

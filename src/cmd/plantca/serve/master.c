@@ -31,7 +31,7 @@ struct master {
         pid_t pid;
         int64_t until; /* killed then */
     } draining[DRAINING_MAX];
-    int signals;
+    int signals, stopped_by; /* by which signal; 0: none */
     bool announced, reload_wanted, stopping, signer_told, ended;
     int code; /* of the end */
     char why[512];
@@ -266,6 +266,13 @@ static void child_ended(struct master *m, pid_t pid, int status)
         signer_ended(m, status);
 }
 
+static void begin_stop(struct master *m, int number)
+{
+    m->stopping = true;
+    m->stopped_by = number;
+    pc_log(PC_LOG_NOTICE, "stopping by SIG%s: what has begun is finished", sigabbrev_np(number));
+}
+
 static void take_signals(struct master *m)
 {
     struct signalfd_siginfo info;
@@ -281,7 +288,7 @@ static void take_signals(struct master *m)
         else if (m->stopping)
             kill_all(m);
         else
-            m->stopping = true;
+            begin_stop(m, (int)info.ssi_signo);
     }
 }
 
@@ -378,6 +385,8 @@ static int run(struct master *m)
     }
     if (m->single)
         serve_signer_remove(&m->own);
+    if (m->stopped_by != 0)
+        pc_log(PC_LOG_NOTICE, "stopped by SIG%s", sigabbrev_np(m->stopped_by));
     return m->code != 0 ? pc_fail(m->code, "%s", m->why) : 0;
 }
 
