@@ -55,23 +55,24 @@ u() { printf 'b1b2c3d4-0000-4000-8000-%012d' "$1"; }
 for i in $(seq 40); do echo "$(u "$i"),pending"; done >shift.csv
 "$PLANTCA" allow -q --import shift.csv >out
 for i in $(seq 40); do claim "$(u "$i")" "plc$i" >out 2>&1; done
+runs=()
 for n in 0 1 2 3; do
     (for i in $(seq 40); do [ $((i % 4)) = "$n" ] && { "$PLANTCA" approve -q "$(u "$i")" "$(hash_of "plc$i")" || echo "$i" >>failed; }; done) &
-    PIDS+=($!)
+    runs+=($!)
 done
 new_csr "$UUID2" two.key two.csr
 check "a certificate meanwhile" "$PLANTCA" sign -q --plant "$UUID2" two.csr -o two.crt
-wait "${PIDS[@]}"
-PIDS=()
+wait "${runs[@]}"
+runs=()
 check "none failed" test ! -e failed
 same "$(ledger_sql "SELECT count(*) FROM waiting w JOIN admission a ON a.id = w.admission WHERE w.state = 'approved' AND a.key = w.key") $(acts approve)" \
     "41 41" "each is on record once"
 # Two operators, two keys of one plant: one of them is approved.
 "$PLANTCA" allow -q --plant "$(u 200)" --pending
 claim "$(u 200)" left >out 2>&1; claim "$(u 200)" right >out 2>&1
-for k in left right; do (approve "$(u 200)" "$(hash_of $k)" >/dev/null 2>&1; echo $? >>codes) & PIDS+=($!); done
-wait "${PIDS[@]}"
-PIDS=()
+for k in left right; do (approve "$(u 200)" "$(hash_of $k)" >/dev/null 2>&1; echo $? >>codes) & runs+=($!); done
+wait "${runs[@]}"
+runs=()
 same "$(sort codes | tr '\n' ' ')" "0 5 " "of two at once one is approved"
 check "the audit log" "$PLANTCA" audit verify --json
 json "tells of all that" 'd["sound"]'

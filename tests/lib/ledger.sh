@@ -6,7 +6,7 @@
 # group_concat, json_extract, hex.
 ledger_sql() {
     if in_postgres; then
-        postgres_sql plantca "SET search_path = plantcert, public; $(sed "s/\bx'/'\\\\x/g; s/\brandomblob(32)/sha256(random()::text::bytea)/g" <<<"$1")"
+        postgres_sql plantca "SET search_path = plantcert, public; $(sed "s/\(^\|[^'[:alnum:]_]\)x'/\1'\\\\x/g; s/\brandomblob(32)/sha256(random()::text::bytea)/g" <<<"$1")"
     else
         sqlite3 "$WORK/state/ledger.db" "$1"
     fi
@@ -36,6 +36,7 @@ ledger_keep() {
 ledger_back() {
     rm -rf "$WORK/state" && mv "$WORK/$1" "$WORK/state"
     if in_postgres; then
-        postgres_sql postgres "DROP DATABASE plantca" && postgres_sql postgres "ALTER DATABASE \"$1\" RENAME TO plantca"
+        # Dropped, it would make the server write everything out.
+        postgres_sql postgres "ALTER DATABASE plantca RENAME TO \"gone $(date +%N)\"" && postgres_sql postgres "ALTER DATABASE \"$1\" RENAME TO plantca"
     fi
 }

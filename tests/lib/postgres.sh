@@ -10,22 +10,35 @@ postgres_bin() {
     if [ "$(id -u)" = 0 ]; then (cd / && exec runuser -u postgres -- "$dir/$name" "$@"); else "$dir/$name" "$@"; fi
 }
 
-# postgres_start: initdb, then the server. It is no child of ours: postgres_stop, or the end of the test, ends it.
+# postgres_start: a cluster, then its server, which is no child of ours: postgres_stop, or the end of the test, ends it. The cluster is
+# a copy of one that the first test makes and leaves in the build's folder: initdb takes longer than many a test.
 postgres_start() {
+    local kept
     need runuser /usr/lib/postgresql
+    kept=$PC_BUILD/tests/postgres-$({ cat "$PC_SOURCE/tests/lib/postgres.sh" && postgres_bin postgres -V; } | sha256sum | head -c 16).tar
     POSTGRES_DIR=$WORK/postgres
+    export POSTGRES_DIR POSTGRES_USER=plantca
+    POSTGRES_URL=postgresql://plantca@%2F${POSTGRES_DIR//\//%2F}
+    export POSTGRES_URL
     mkdir -p "$POSTGRES_DIR"
     [ "$(id -u)" = 0 ] && chown postgres "$POSTGRES_DIR"
-    postgres_bin initdb --no-sync -D "$POSTGRES_DIR/data" -A trust -E UTF8 --no-locale -U postgres >"$POSTGRES_DIR/initdb.log" 2>&1 || {
+    if [ -e "$kept" ] && tar -C "$POSTGRES_DIR" -xf "$kept"; then
+        postgres_run
+        return
+    fi
+    postgres_make && tar -C "$POSTGRES_DIR" -cf "$POSTGRES_DIR/kept.tar" data && mkdir -p "${kept%/*}" && mv "$POSTGRES_DIR/kept.tar" "$kept" &&
+        postgres_run
+}
+
+# postgres_make: a cluster by initdb, with the ledger's role, an empty database and words for tests in it; not running.
+postgres_make() {
+    postgres_bin initdb --no-sync --wal-segsize=1 -D "$POSTGRES_DIR/data" -A trust -E UTF8 --no-locale -U postgres \
+        >"$POSTGRES_DIR/initdb.log" 2>&1 || {
         sed 's/^/# /' "$POSTGRES_DIR/initdb.log" >&2
         return 1
     }
-    postgres_run
-    export POSTGRES_USER=plantca
-    postgres_sql postgres "CREATE ROLE plantca LOGIN" >/dev/null
-    postgres_words
-    POSTGRES_URL=postgresql://plantca@%2F${POSTGRES_DIR//\//%2F}
-    export POSTGRES_DIR POSTGRES_URL
+    postgres_run && postgres_sql postgres "CREATE ROLE plantca LOGIN" && postgres_words && postgres_sql postgres "CREATE DATABASE spare OWNER plantca" &&
+        postgres_stop
 }
 
 # postgres_words: words of SQLite for what tests ask, in every database that is made from here on.
@@ -50,10 +63,17 @@ postgres_run() {
 
 # shellcheck disable=SC2120 # as below
 # postgres_stop [MODE]: fast (connections are cut), or immediate (as if its machine lost power).
-postgres_stop() { postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -m "${1:-fast}" -w -s stop; }
+postgres_stop() {
+    local pid i
+    pid=$(head -1 "$POSTGRES_DIR/data/postmaster.pid")
+    postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -m "${1:-fast}" -w -s stop || return 1
+    for i in "${!PIDS[@]}"; do [ "${PIDS[i]}" != "$pid" ] || unset "PIDS[i]"; done
+}
 
 # postgres_sql DATABASE SQL: as the server's superuser; prints rows, unaligned.
 postgres_sql() { psql -X -q -At -v ON_ERROR_STOP=1 -h "$POSTGRES_DIR" -U postgres -d "$1" -c "$2"; }
 
-# postgres_database NAME: an empty database that the ledger's role owns.
-postgres_database() { postgres_sql postgres "CREATE DATABASE $1 OWNER plantca"; }
+# postgres_database NAME: an empty database that the ledger's role owns. The first is there already, under another name.
+postgres_database() {
+    postgres_sql postgres "ALTER DATABASE spare RENAME TO $1" 2>/dev/null || postgres_sql postgres "CREATE DATABASE $1 OWNER plantca"
+}
