@@ -30,6 +30,13 @@ said 'fsync is off' "is told of"
 server 'default_transaction_read_only = on'
 expect 4 "a server that takes no writes" "$PLANTCA" init
 server 'synchronous_commit = off'
+postgres_sql postgres "CREATE ROLE stranger LOGIN"
+sed 's|//plantca@|//stranger@|' plantca.conf >stranger.conf
+postgres_sql postgres "CREATE DATABASE empty"
+sed 's|/plantca$|/empty|' stranger.conf >empty.conf
+expect 2 "a role that may make no tables" "$PLANTCA" init -c empty.conf
+said 'GRANT CREATE ON DATABASE "empty" TO "stranger"' "is told what that takes"
+expect 1 "and made nothing" test -e state/ca.crt
 check "synchronous_commit is switched on where it is off" "$PLANTCA" init -q
 check "by a service file" env PGSERVICEFILE="$WORK/services" "$PLANTCA" status -c service.conf
 server
@@ -46,10 +53,12 @@ worker() { psql -X -q -v ON_ERROR_STOP=1 -h "$POSTGRES_DIR" -U worker -d plantca
 expect 1 "deletes nothing" worker 'DELETE FROM plantcert.audit'
 expect 1 "switches no rule off" worker 'ALTER TABLE plantcert.audit DISABLE TRIGGER ALL'
 check "and sees what it needs to verify" "$PLANTCA" audit verify -c worker.conf
-postgres_sql plantca "CREATE ROLE stranger LOGIN" >/dev/null
-sed 's|//plantca@|//stranger@|' plantca.conf >stranger.conf
-expect 4 "a role without rights" "$PLANTCA" status -c stranger.conf
-said 'permission denied' "is told of"
+expect 2 "a role without rights" "$PLANTCA" status -c stranger.conf --json
+json "is told of, and what it lacks" 'd["error"]["name"] == "ledger-denied" and "GRANT USAGE ON SCHEMA plantcert TO \"stranger\"; GRANT SELECT, INSERT, UPDATE ON ALL TABLES" in d["error"]["message"]'
+postgres_sql plantca "GRANT USAGE ON SCHEMA plantcert TO stranger; GRANT SELECT ON ALL TABLES IN SCHEMA plantcert TO stranger"
+check "a role that may read reads" "$PLANTCA" audit verify -c stranger.conf
+expect 2 "and makes no CRL" "$PLANTCA" crl -c stranger.conf
+said 'denied for table .*GRANT SELECT, INSERT, UPDATE' "for want of a right that is named"
 
 # An older copy.
 postgres_sql postgres "CREATE DATABASE kept TEMPLATE plantca OWNER plantca"
@@ -68,4 +77,46 @@ said 'audit_fixed is not as we make it' "the rule is told of"
 said 'it was edited' "the row, too"
 postgres_stop fast
 expect 4 "a database that is away" "$PLANTCA" status
+
+# By TCP: who the server is, and who we are. Trying again does not help where that does not fit: exit 2.
+tls() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout "$1.key" -out "$1.crt" "${@:2}" 2>/dev/null; }
+tls right -subj '/CN=Database CA'
+tls wrong -subj '/CN=Database CA'
+tls server -subj /CN=db -addext subjectAltName=DNS:localhost -CA right.crt -CAkey right.key
+mv server.crt server.key "$POSTGRES_DIR/data/"
+chown --reference="$POSTGRES_DIR/data" "$POSTGRES_DIR"/data/server.*
+chmod 600 "$POSTGRES_DIR/data/server.key"
+sed -i "1i host all guarded 127.0.0.1/32 scram-sha-256\nhost all unwanted 127.0.0.1/32 reject" "$POSTGRES_DIR/data/pg_hba.conf"
+PGPORT=$(free_port)
+export PGPORT
+network() { postgres_run -c listen_addresses=127.0.0.1 -c port="$PGPORT" "$@"; }
+away() { # NAME WHAT ROLE@HOST/DATABASE?OPTIONS: exit 2 by this name
+    sed "s|^url .*|url = postgresql://$3|" plantca.conf >tls.conf
+    expect 2 "$2" "$PLANTCA" status -c tls.conf --json
+    json "is told by name: $1" "d['error']['name'] == '$1'"
+}
+network
+away ledger-tls "a server without TLS" "plantca@localhost/plantca?sslmode=verify-full\&sslrootcert=$WORK/right.crt"
+postgres_stop
+network -c ssl=on
+there="plantca@localhost/plantca?sslmode=verify-full\&sslrootcert=$WORK"
+sed "s|^url .*|url = postgresql://$there/right.crt|" plantca.conf >tls.conf
+check "a server whose certificate is from the CA that is named" "$PLANTCA" crl -c tls.conf
+away ledger-tls "from another CA of that name" "$there/wrong.crt"
+away ledger-tls "a CA whose file is not there" "$there/none.crt"
+away ledger-tls "a certificate of another name" "plantca@127.0.0.1/plantca?sslmode=verify-full\&sslrootcert=$WORK/right.crt"
+away ledger-database "a database that is not there" "plantca@localhost/plants"
+away ledger-login "a role that is not there" "nobody@localhost/plantca"
+postgres_sql plantca "CREATE ROLE guarded LOGIN PASSWORD 'guarded' IN ROLE worker; CREATE ROLE unwanted LOGIN"
+away ledger-login "a role that pg_hba.conf turns away" "unwanted@127.0.0.1/plantca"
+export PGPASSFILE=$WORK/passwords
+away ledger-password "no password" "guarded@127.0.0.1/plantca"
+install -m 600 /dev/null passwords
+echo '*:*:*:guarded:guess' >passwords
+away ledger-login "another password" "guarded@127.0.0.1/plantca"
+same "$(cat out err | grep -c guess)" 0 "which is not repeated"
+echo '*:*:*:guarded:guarded' >passwords
+check "the password" "$PLANTCA" status -c tls.conf
+postgres_stop
+expect 4 "a server that is gone" "$PLANTCA" status -c tls.conf
 finish

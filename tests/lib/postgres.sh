@@ -12,6 +12,7 @@ postgres_bin() {
 
 # postgres_start: a cluster, then its server, which is no child of ours: postgres_stop, or the end of the test, ends it. The cluster is
 # a copy of one that the first test makes and leaves in the build's folder: initdb takes longer than many a test.
+# shellcheck disable=SC2119 # the arguments are for one test
 postgres_start() {
     local kept
     need runuser /usr/lib/postgresql
@@ -31,6 +32,7 @@ postgres_start() {
 }
 
 # postgres_make: a cluster by initdb, with the ledger's role, an empty database and words for tests in it; not running.
+# shellcheck disable=SC2119 # as above
 postgres_make() {
     postgres_bin initdb --no-sync --wal-segsize=1 -D "$POSTGRES_DIR/data" -A trust -E UTF8 --no-locale -U postgres \
         >"$POSTGRES_DIR/initdb.log" 2>&1 || {
@@ -54,9 +56,10 @@ postgres_words() {
                     FROM unnest(paths) WITH ORDINALITY AS p (path, n)) END $$'
 }
 
-# postgres_run: starts the server that postgres_start made, or starts it again.
+# shellcheck disable=SC2120 # as below
+# postgres_run [SERVER-OPTION…]: starts the server that postgres_start made, or starts it again.
 postgres_run() {
-    postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -o "-k $POSTGRES_DIR -c listen_addresses='' -c max_connections=40" \
+    postgres_bin pg_ctl -D "$POSTGRES_DIR/data" -o "-k $POSTGRES_DIR -c listen_addresses='' -c max_connections=40 $*" \
         -l "$POSTGRES_DIR/data/server.log" -w -s start || return 1
     PIDS+=("$(head -1 "$POSTGRES_DIR/data/postmaster.pid")")
 }

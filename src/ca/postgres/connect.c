@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "src/base/error.h"
+#include "src/base/time.h"
 
 #define SERVER_MIN 120000 /* version 12: tcp_user_timeout */
+#define QUICK 1           /* s in which a server that is there has refused us */
 
 static void free_options(PQconninfoOption **options)
 {
@@ -52,15 +54,46 @@ static int name_it(struct pg *pg)
     return 0;
 }
 
+/* What is wrong with the address, the role or the server's certificate, and will be the next time: by the
+ * server's SQLSTATE (PostgreSQL, Appendix A), or by libpq's words. */
+static const struct {
+    const char *sign, *name, *hint;
+} misfits[] = {
+    {" 28P01: ", "ledger-login", "the password file (~/.pgpass, or passfile=) has another password"},
+    {" 28000: ", "ledger-login", "the server knows no such role, or its pg_hba.conf lets it in by no way"},
+    {" 3D000: ", "ledger-database", "the database has to be made first (docs: stations.md)"},
+    {" 42501: ", "ledger-login", "the role may not connect: GRANT CONNECT ON DATABASE"},
+    {"certificate verify failed", "ledger-tls", "sslrootcert= names the CA that the server's is from"},
+    {"does not match host name", "ledger-tls",
+     "the server's certificate names another host than the address"},
+    {"root certificate file", "ledger-tls",
+     "sslrootcert= names the CA that the server's certificate is from"},
+    {"certificate revoked", "ledger-tls", "it needs a new one"},
+    {"does not support SSL", "ledger-tls", "the server has to have ssl = on, with a certificate"},
+};
+
+/* libpq says a line for each host of the address, and more lines of details. */
+static const char *line_at(const char *said, const char *at, char *buffer, size_t size)
+{
+    while (at > said && at[-1] != '\n')
+        at--;
+    snprintf(buffer, size, "%.*s", (int)strcspn(at, "\n"), at);
+    return buffer;
+}
+
 static int refuse_connection(const struct pg *pg)
 {
     char text[512];
-    snprintf(text, sizeof text, "%s", PQerrorMessage(pg->connection));
-    text[strcspn(text, "\n")] = '\0';
+    const char *said = PQerrorMessage(pg->connection), *at = NULL;
     if (PQconnectionNeedsPassword(pg->connection))
-        return pc_fail_named(PC_EAUTH, "ledger-password",
-                             "ledger: %s; the password file (~/.pgpass) has none for it", text);
-    return pc_fail_named(PC_EUNREACH, "ledger-away", "ledger: %s", text);
+        return pc_fail_named(PC_EUSAGE, "ledger-password",
+                             "ledger: %s; the password file (~/.pgpass, or passfile=) has none for it",
+                             line_at(said, said, text, sizeof text));
+    for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++)
+        if ((at = strstr(said, misfits[i].sign)))
+            return pc_fail_named(PC_EUSAGE, misfits[i].name, "ledger: %s; %s",
+                                 line_at(said, at, text, sizeof text), misfits[i].hint);
+    return pc_fail_named(PC_EUNREACH, "ledger-away", "ledger: %s", line_at(said, said, text, sizeof text));
 }
 
 /* What the user's address and service file say goes before all but the encoding. */
@@ -72,11 +105,18 @@ static int dial(struct pg *pg)
                                         "dbname",           "fallback_application_name",
                                         "client_encoding",  NULL};
     const char *const values[] = {"10", "1", "30", "10", "3", "30000", pg->url, "plantca", "UTF8", NULL};
+    int64_t began = pc_now();
     pg->connection = PQconnectdbParams(words, values, 1);
     if (!pg->connection)
         return pc_fail(PC_EFAIL, "out of memory");
+    if (PQstatus(pg->connection) != CONNECTION_OK && pc_now() - began <= QUICK) {
+        /* A server that answered says why by its SQLSTATE, too, if it is asked to before the connection. */
+        PQsetErrorVerbosity(pg->connection, PQERRORS_VERBOSE);
+        PQreset(pg->connection);
+    }
     if (PQstatus(pg->connection) != CONNECTION_OK)
         return refuse_connection(pg);
+    PQsetErrorVerbosity(pg->connection, PQERRORS_DEFAULT);
     PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
     return name_it(pg);
 }

@@ -130,7 +130,7 @@ static int make_schema(struct pg *pg)
     PGresult *found PC_CLEANUP(pg_done) = NULL;
     int r = pg_query(pg, "opening", &found, "SELECT 1 FROM pg_namespace WHERE nspname = '" PG_SCHEMA "'", "");
     if (r == 0 && PQntuples(found) == 0)
-        r = pg_script(pg, "making its schema", "CREATE SCHEMA " PG_SCHEMA);
+        r = pg_script(pg, PG_MAKING, "CREATE SCHEMA " PG_SCHEMA);
     if (r == 0)
         r = pg_make_tables(pg, PG_SCHEMA);
     return r < 0 ? r

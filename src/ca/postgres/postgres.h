@@ -8,7 +8,8 @@
 #include "src/ca/ledger.h"
 
 #define PG_SCHEMA "plantcert" /* the schema that holds the tables: one ledger a database */
-#define PG_STATEMENTS 128     /* prepared ones; what comes after them is planned at each use */
+#define PG_MAKING "making its schema"
+#define PG_STATEMENTS 128 /* prepared ones; what comes after them is planned at each use */
 #define PG_KEY_SUBJECT "SELECT subject FROM key WHERE sha256 = $1"
 #define PG_PAGE INT64_C(1000) /* rows that are read at once, where there may be many */
 #define PG_PARAMETERS 24
@@ -55,11 +56,12 @@ int postgres_ledger_open(const char *url, const char *state, enum ledger_open ho
 /* PC_EUSAGE: no address, or one that carries a password. */
 int postgres_url_check(const char *url);
 
-/* connect.c: a session with everything set that the ledger relies on. */
+/* connect.c: a session with everything set that the ledger relies on. PC_EUSAGE where trying again cannot
+ * help: "ledger-login", "ledger-database", "ledger-tls"; PC_EUNREACH otherwise. */
 int pg_connect(struct pg *pg, bool write);
 
-/* Translates what the server or the connection said. Lost, away, locked or not permitted is PC_EUNREACH, a
- * row that a rule refuses PC_EFAIL "ledger-rule". */
+/* Translates what the server or the connection said. Lost, away or locked is PC_EUNREACH, what the
+ * role may not do PC_EUSAGE "ledger-denied", a row that a rule refuses PC_EFAIL "ledger-rule". */
 int pg_fail(const struct pg *pg, const char *what, const PGresult *result);
 
 /* A statement with its parameters ($1 …) bound, by `format`: i int64_t, o int64_t that is NULL when 0, t text

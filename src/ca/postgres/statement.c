@@ -24,7 +24,6 @@ static const struct {
     {"55P03", PC_EUNREACH, "ledger-busy"},     /* lock_not_available */
     {"57014", PC_EUNREACH, "ledger-busy"},     /* query_canceled: statement_timeout */
     {"25006", PC_EUNREACH, "ledger-readonly"}, /* read_only_sql_transaction */
-    {"42501", PC_EUNREACH, "ledger-denied"},   /* insufficient_privilege */
     {"53200", PC_EUNREACH, "ledger-conflict"}, /* out_of_memory: no more locks, until others end theirs */
     {"53100", PC_EFAIL, "ledger-full"},        /* disk_full */
     {"08", PC_EUNREACH, "ledger-lost"},        /* connection exceptions */
@@ -47,6 +46,22 @@ static const char *text_of(const struct pg *pg, const PGresult *result, char *bu
     return buffer;
 }
 
+/* The role of daily work needs this, and no more. */
+static int refuse_role(const struct pg *pg, const char *what, const char *text)
+{
+    const char *role = PQuser(pg->connection);
+    if (strcmp(what, PG_MAKING) == 0)
+        return pc_fail_named(PC_EUSAGE, "ledger-denied",
+                             "ledger %s: %s: %s; the database's owner makes it (plantca init), or who has: "
+                             "GRANT CREATE ON DATABASE \"%s\" TO \"%s\"",
+                             pg->name, what, text, PQdb(pg->connection), role);
+    return pc_fail_named(PC_EUSAGE, "ledger-denied",
+                         "ledger %s: %s: %s; what the role needs, from who made the ledger: GRANT USAGE ON "
+                         "SCHEMA " PG_SCHEMA " TO \"%s\"; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN "
+                         "SCHEMA " PG_SCHEMA " TO \"%s\"",
+                         pg->name, what, text, role, role);
+}
+
 int pg_fail(const struct pg *pg, const char *what, const PGresult *result)
 {
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
@@ -55,6 +70,8 @@ int pg_fail(const struct pg *pg, const char *what, const PGresult *result)
     if (PQstatus(pg->connection) == CONNECTION_BAD)
         return pc_fail_named(PC_EUNREACH, "ledger-lost", "ledger %s: %s: the connection was lost: %s",
                              pg->name, what, text);
+    if (state && strcmp(state, "42501") == 0)
+        return refuse_role(pg, what, text);
     for (size_t i = 0; state && i < sizeof failures / sizeof *failures; i++)
         if (strncmp(state, failures[i].state, strlen(failures[i].state)) == 0)
             return pc_fail_named(failures[i].code, failures[i].name, "ledger %s: %s: %s", pg->name, what,
