@@ -46,7 +46,7 @@ serve_s_server() {
         -verify_return_error >server.log 2>&1 </dev/null &
     SERVER=$!
     PIDS+=("$SERVER")
-    wait_for 10 announced '^ACCEPT'
+    wait_for 30 announced '^ACCEPT .*:[0-9]*$'
     PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' server.log)
     [ -n "$PORT" ]
 }
@@ -55,7 +55,7 @@ serve_python() {
         >server.log 2>&1 </dev/null &
     SERVER=$!
     PIDS+=("$SERVER")
-    wait_for 10 announced '^[0-9]'
+    wait_for 30 announced '^[0-9][0-9]*$'
     PORT=$(sed -n '/^[0-9]*$/p' server.log)
     [ -n "$PORT" ]
 }

@@ -209,7 +209,7 @@ static void judge_vector(EVP_PKEY *software, EVP_PKEY *own, const struct vector 
 
 static void verifies_what_a_tpm_would_not_sign(void **state)
 {
-    EVP_PKEY *rsa = material_key("RSA"), *ec = material_key("P-256");
+    EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048), *ec = material_key();
     EVP_PKEY *own_rsa = as_tpm_key(rsa), *own_ec = as_tpm_key(ec);
     size_t before = tpm_commands();
 

@@ -54,10 +54,9 @@ void octets_pem(const struct octets *der, const char *label, struct pc_bytes *re
     BIO_free(out);
 }
 
-EVP_PKEY *material_key(const char *kind)
+EVP_PKEY *material_key(void)
 {
-    EVP_PKEY *key = strcmp(kind, "RSA") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
-                                             : EVP_PKEY_Q_keygen(NULL, NULL, "EC", kind);
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     assert_non_null(key);
     return key;
 }

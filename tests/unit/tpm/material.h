@@ -22,9 +22,9 @@ void octets_add_tlv(struct octets *to, unsigned char tag, const struct octets *c
 /* PEM with that label, or NULL's worth of nothing: freed with pc_bytes_clear */
 void octets_pem(const struct octets *der, const char *label, struct pc_bytes *ret);
 
-/* A software key of OpenSSL ("RSA" of 2048 bits, "P-256"). */
-EVP_PKEY *material_key(const char *kind);
-/* Its public area, as a TPM would hold a device key with that public half. */
+/* A new P-256 key in software; RSA keys are those of tests/data, which are made once. */
+EVP_PKEY *material_key(void);
+/* The public area of a device key with that public half. */
 void material_area(const EVP_PKEY *key, TPM2B_PUBLIC *ret);
 /* TPM2B_PUBLIC on the wire, and the Name (for SHA-256 areas). */
 void material_marshal(const TPM2B_PUBLIC *area, struct octets *ret);

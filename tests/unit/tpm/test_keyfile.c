@@ -9,6 +9,7 @@
 
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
+#include "tests/data/keys.h"
 #include "tests/unit/tpm/material.h"
 
 static EVP_PKEY *rsa, *ec;
@@ -17,8 +18,8 @@ static TPM2B_PUBLIC rsa_area, ec_area;
 static int make_keys(void **state)
 {
     (void)state;
-    rsa = material_key("RSA");
-    ec = material_key("P-256");
+    rsa = data_key(DATA_RSA_2048);
+    ec = data_key(DATA_EC_P256);
     material_area(rsa, &rsa_area);
     material_area(ec, &ec_area);
     return 0;
@@ -27,8 +28,7 @@ static int make_keys(void **state)
 static int drop_keys(void **state)
 {
     (void)state;
-    EVP_PKEY_free(rsa);
-    EVP_PKEY_free(ec);
+    data_keys_free();
     return 0;
 }
 
@@ -138,7 +138,7 @@ static void test_short_coordinate(void **state)
     TPM2B_PUBLIC area;
     do {
         EVP_PKEY_free(key);
-        key = material_key("P-256");
+        key = material_key();
         material_area(key, &area);
     } while (area.publicArea.unique.ecc.y.buffer[0] != 0);
     TPM2B_ECC_PARAMETER *y = &area.publicArea.unique.ecc.y;

@@ -15,6 +15,7 @@
 
 #include "provision/tpm/keyfile.h"
 #include "src/base/error.h"
+#include "tests/data/keys.h"
 #include "tests/unit/tpm/material.h"
 
 #define HANDLE 0x81000010u
@@ -32,9 +33,9 @@ static char folder[] = "/tmp/plantcert-script.XXXXXX";
 static char tcti[512];
 static unsigned char digest[32];
 
-static void make_device(const char *kind, struct device *ret)
+static void make_device(EVP_PKEY *software, struct device *ret)
 {
-    ret->software = material_key(kind);
+    ret->software = software;
     material_area(ret->software, &ret->area);
     struct octets body = {.len = 0}, area, name, der = {.len = 0};
     octets_add_hex(&body, "020101"
@@ -53,8 +54,8 @@ static int set_up(void **state)
     if (mkdtemp(folder) == NULL || getenv("PC_BUILD") == NULL)
         return -1;
     snprintf(tcti, sizeof(tcti), "%s/tests/unit/tpm/tcti_scripted.so:%s", getenv("PC_BUILD"), folder);
-    make_device("RSA", &rsa);
-    make_device("P-256", &ec);
+    make_device(data_key(DATA_RSA_2048), &rsa);
+    make_device(data_key(DATA_EC_P256), &ec);
     memset(digest, 0x5a, sizeof(digest));
     return 0;
 }
@@ -69,11 +70,9 @@ static void forget(const char *code)
 static int tear_down(void **state)
 {
     (void)state;
-    const struct device *const devices[] = {&rsa, &ec};
-    for (size_t i = 0; i < 2; i++) {
-        tpm_key_free(devices[i]->key);
-        EVP_PKEY_free(devices[i]->software);
-    }
+    tpm_key_free(rsa.key);
+    tpm_key_free(ec.key);
+    data_keys_free();
     forget(READ_PUBLIC);
     forget(SIGN);
     forget(GET_CAPABILITY);
@@ -354,12 +353,11 @@ static void test_wrong_signatures(void **state)
     struct octets public, sign;
     read_public_response(&rsa, &public);
     script(READ_PUBLIC, public.data, public.len);
-    EVP_PKEY *other = material_key("RSA");
+    EVP_PKEY *other = data_key(DATA_RSA_EXPONENT_257);
     rsa_sign_response(TPM2_ALG_RSASSA, other, RSA_PKCS1_PADDING, 0, &sign);
     assert_answer(&rsa, TPM_SCHEME_RSASSA, &sign, PC_EFAIL, "tpm-signature");
     rsa_sign_response(TPM2_ALG_RSAPSS, other, RSA_PKCS1_PSS_PADDING, RSA_PSS_SALTLEN_DIGEST, &sign);
     assert_answer(&rsa, TPM_SCHEME_RSAPSS, &sign, PC_EFAIL, "tpm-signature");
-    EVP_PKEY_free(other);
     /* the other scheme than the one that was asked for, said truly and falsely */
     rsa_sign_response(TPM2_ALG_RSASSA, rsa.software, RSA_PKCS1_PADDING, 0, &sign);
     assert_answer(&rsa, TPM_SCHEME_RSAPSS, &sign, PC_EFAIL, "failure");
