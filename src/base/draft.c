@@ -139,7 +139,7 @@ int pc_draft_keep(struct pc_draft *draft)
 {
     if (fsync(draft->fd) != 0)
         return pc_fail_errno(PC_EFAIL, "%s", draft->path);
-    if (renameat2(AT_FDCWD, draft->temporary, AT_FDCWD, draft->path, RENAME_NOREPLACE) != 0)
+    if (pc_file_name(AT_FDCWD, draft->temporary, draft->path) != 0)
         return errno == EEXIST ? pc_refuse("file-exists", "%s: exists and is not replaced", draft->path)
                                : pc_fail_errno(PC_EFAIL, "%s", draft->path);
     draft->kept = true;

@@ -114,16 +114,26 @@ static int not_in_place(const char *name)
     return pc_fail_errno(PC_EFAIL, "%s", name);
 }
 
-/* Gives the whole file its name. A file system that cannot refuse to replace (FUSE, as of sticks) has the
- * name taken first. */
-static int name_it(int dirfd, const char *temporary, const char *name, bool fresh)
+int pc_file_name(int dirfd, const char *temporary, const char *name)
 {
-    if (renameat2(dirfd, temporary, dirfd, name, fresh ? RENAME_NOREPLACE : 0) == 0)
+    if (renameat2(dirfd, temporary, dirfd, name, RENAME_NOREPLACE) == 0)
         return 0;
-    if (!fresh || errno != EINVAL)
+    if (errno != EINVAL)
         return -1;
     pc_autoclose int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? -1 : renameat(dirfd, temporary, dirfd, name);
+    if (fd < 0)
+        return -1;
+    if (renameat(dirfd, temporary, dirfd, name) == 0)
+        return 0;
+    int saved = errno;
+    unlinkat(dirfd, name, 0);
+    errno = saved;
+    return -1;
+}
+
+static int name_it(int dirfd, const char *temporary, const char *name, bool fresh)
+{
+    return fresh ? pc_file_name(dirfd, temporary, name) : renameat2(dirfd, temporary, dirfd, name, 0);
 }
 
 static int replace(int dirfd, const char *name, const void *data, size_t len,

@@ -33,6 +33,9 @@ int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
  * there.
  */
 int pc_file_set_mode(int fd, mode_t mode);
+/* Gives the whole file `temporary` its name, never over anything of that name (EEXIST): 0 or -1 and errno. A
+ * file system that cannot refuse to replace (FUSE and exFAT, as of sticks) has the name taken first. */
+int pc_file_name(int dirfd, const char *temporary, const char *name);
 bool pc_file_exists(const char *path);          /* anything of that name, a dangling link included */
 int pc_dir_make(const char *path, mode_t mode); /* with parents (0755), each durable; fine when it is there */
 int pc_dir_sync(const char *path);              /* makes what was renamed in it durable */

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "src/base/draft.h"
 #include "src/base/error.h"
 #include "src/base/file.h"
 #include "src/base/random.h"
@@ -38,12 +39,36 @@ int syncfs(int fd)
 
 /* What happens at the moment at which a new file gets its name. */
 static void (*before_link)(const char *name);
+/* As a stick's file system does: no file without a name, and none that refuses to replace another. */
+static bool stick, stick_is_full;
 
 int linkat(int from, const char *path, int to, const char *name, int flags)
 {
     if (before_link)
         before_link(name);
+    if (stick) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     return (int)syscall(SYS_linkat, from, path, to, name, flags);
+}
+
+int renameat2(int from, const char *path, int to, const char *name, unsigned flags)
+{
+    if (stick && flags != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from, path, to, name, flags);
+}
+
+int renameat(int from, const char *path, int to, const char *name)
+{
+    if (stick_is_full) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from, path, to, name, 0);
 }
 
 static char dir[] = "/tmp/pc-file-XXXXXX";
@@ -299,6 +324,51 @@ static void texts(void **state)
     assert_string_equal(pc_error_text(), "");
 }
 
+static void holds(const char *path, const char *text)
+{
+    pc_autobytes bytes = {0};
+    assert_int_equal(pc_file_read(path, 100, &bytes), 0);
+    assert_string_equal((char *)bytes.data, text);
+}
+
+/* What a draft of "draft" with these bytes comes to. */
+static int draft(const char *text, bool taken_meanwhile)
+{
+    struct pc_draft *draft PC_CLEANUP(pc_draft_free_ref) = NULL;
+    int r = pc_draft_new(in_dir("draft"), 0644, &draft);
+    if (r < 0)
+        return r;
+    assert_int_equal(write(pc_draft_fd(draft), text, strlen(text)), (ssize_t)strlen(text));
+    if (taken_meanwhile)
+        assert_int_equal(pc_file_write(in_dir("draft"), "other", 5, NULL), 0);
+    return pc_draft_keep(draft);
+}
+
+static void on_a_stick(void **state)
+{
+    (void)state;
+    const struct pc_file_options fresh = {.fresh = true};
+    stick = true;
+    assert_int_equal(pc_file_write(in_dir("fresh"), "one", 3, &fresh), 0);
+    assert_int_equal(pc_file_write(in_dir("fresh"), "two", 3, &fresh), PC_EREFUSED);
+    holds(in_dir("fresh"), "one");
+    assert_int_equal(draft("lost", true), PC_EREFUSED);
+    assert_string_equal(pc_error_name(), "file-exists");
+    holds(in_dir("draft"), "other");
+    assert_int_equal(draft("more", false), PC_EREFUSED);
+    assert_int_equal(unlink(in_dir("draft")), 0);
+    assert_int_equal(draft("more", false), 0);
+    holds(in_dir("draft"), "more");
+    assert_int_equal(unlink(in_dir("draft")), 0);
+    /* The name that was taken is given back when the file cannot have it. */
+    stick_is_full = true;
+    assert_int_equal(draft("none", false), PC_EFAIL);
+    stick = stick_is_full = false;
+    assert_false(pc_file_exists(in_dir("draft")));
+    assert_int_equal(unlink(in_dir("fresh")), 0);
+    assert_int_equal(count_entries(), 0);
+}
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -319,6 +389,7 @@ int main(void)
         cmocka_unit_test(keeps_what_must_stay),
         cmocka_unit_test(without_a_name),
         cmocka_unit_test(full_disk),
+        cmocka_unit_test(on_a_stick),
         cmocka_unit_test(folders),
         cmocka_unit_test(locks),
         cmocka_unit_test(hex),
