@@ -180,6 +180,22 @@ static int keep_login(struct audit_writer *writer)
     return uid == UINT32_MAX ? 0 : keep_number(writer, LOGIN_UID, (int64_t)uid);
 }
 
+/* A directory service's names have no bound; "uid" beside it says the same for certain. Cut between two
+ * characters (RFC 3629 §3), and short enough for the field even as octets in hexadecimal. */
+static int keep_user(struct audit_writer *writer, const char *name)
+{
+    char user[AUDIT_USER_MAX + 1];
+    size_t len = strnlen(name, sizeof user);
+    if (len == sizeof user) {
+        len--;
+        for (int back = 0; back < 3 && ((unsigned char)name[len] & 0xc0) == 0x80; back++)
+            len--;
+    }
+    memcpy(user, name, len);
+    user[len] = '\0';
+    return keep(writer, USER, user);
+}
+
 static int keep_who(struct audit_writer *writer)
 {
     char buffer[4096], terminal[256] = "", host[256];
@@ -190,7 +206,7 @@ static int keep_who(struct audit_writer *writer)
     if (r == 0)
         r = keep_login(writer);
     if (r == 0 && getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found) == 0 && found)
-        r = keep(writer, USER, found->pw_name);
+        r = keep_user(writer, found->pw_name);
     for (int fd = 0; r == 0 && fd <= 2 && !writer->values[TERMINAL]; fd++)
         if (ttyname_r(fd, terminal, sizeof terminal) == 0)
             r = keep(writer, TERMINAL, terminal);
@@ -375,6 +391,16 @@ static bool take_text(const json_t *line, enum member member, char *ret, size_t 
     return true;
 }
 
+/* For people to read: one that an earlier release wrote in full is no reason to call the line foreign. */
+static bool take_user(const json_t *line, char *ret, size_t size)
+{
+    const json_t *value = json_object_get(line, names[USER]);
+    if (value && !json_is_string(value))
+        return false;
+    snprintf(ret, size, "%s", value ? json_string_value(value) : "");
+    return true;
+}
+
 static bool take_number(const json_t *line, enum member member, int64_t *ret)
 {
     const json_t *value = json_object_get(line, names[member]);
@@ -396,7 +422,6 @@ static bool take_line(const json_t *line, struct audit_line *ret)
     } texts[] = {
         {ACT, l.act, sizeof l.act},
         {ADDRESS, l.address, sizeof l.address},
-        {USER, l.user, sizeof l.user},
         {CERTIFICATE, l.certificate_sha256, sizeof l.certificate_sha256},
         {CHAIN, l.chain, sizeof l.chain},
         {CHECKPOINT, l.checkpoint_sha256, sizeof l.checkpoint_sha256},
@@ -417,7 +442,8 @@ static bool take_line(const json_t *line, struct audit_line *ret)
     bool good = take_number(line, SCHEMA, &schema) && take_number(line, SEQ, &l.seq) &&
                 take_number(line, ROW, &l.row) && take_number(line, CRL_NUMBER, &crl) &&
                 take_number(line, UNTIL, &l.until) && take_number(line, SINCE, &l.since) &&
-                take_number(line, AT, &l.at) && take_number(line, ADMISSION, &l.admission);
+                take_number(line, AT, &l.at) && take_number(line, ADMISSION, &l.admission) &&
+                take_user(line, l.user, sizeof l.user);
     for (size_t i = 0; good && i < sizeof texts / sizeof *texts; i++)
         good = take_text(line, texts[i].member, texts[i].field, texts[i].size);
     if (!good || schema < 1 || schema > AUDIT_LINE_SCHEMA || !*l.act || !*l.outcome || !*l.previous ||

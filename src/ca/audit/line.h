@@ -11,12 +11,14 @@
 #include "src/ca/audit/audit.h"
 
 #define AUDIT_LINE_SCHEMA 2
+#define AUDIT_USER_MAX 120 /* bytes of a user's name that are written */
 
 /* The line that follows `head`. Owned by the caller. */
 int audit_line_write(const struct audit_writer *writer, const struct ledger_audit *head,
                      const struct audit_act *act, char **ret);
 
-/* What verification needs of a line; texts are "" where the line says nothing. */
+/* What verification needs of a line; texts are "" where the line says nothing. A user who is longer than the
+ * field is cut. */
 struct audit_line {
     int schema;
     int64_t seq, row; /* row: the ledger's, or 0 */

@@ -1,4 +1,6 @@
 /* The audit chain: what a line says, and that every edit is found. */
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +10,18 @@
 #include "src/base/error.h"
 #include "src/base/time.h"
 #include "src/ca/audit/audit.h"
+#include "src/ca/audit/line.h"
 #include "tests/unit/ca/fixture.h"
+
+/* In the place of libc's: whom a directory service says we are. */
+static const char *user;
+
+int getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size, struct passwd **ret)
+{
+    *entry = (struct passwd){.pw_uid = uid, .pw_name = buffer};
+    *ret = snprintf(buffer, size, "%s", user ? user : "root") < (int)size ? entry : NULL;
+    return 0;
+}
 
 static const struct audit_actor actor = {.program = "plantca 1", .module = "/m.so", .token_serial = "abc"};
 
@@ -83,6 +96,73 @@ static void texts_of_any_encoding_are_recorded(void **state)
     struct audit_verdict v;
     verdict_of(f, &v);
     assert_true(v.sound);
+}
+
+static int last_user(void *context, const struct ledger_audit *row)
+{
+    struct audit_line line;
+    assert_int_equal(audit_line_read(row->line, &line), 0);
+    snprintf(context, sizeof line.user, "%s", line.user);
+    return 0;
+}
+
+/* Whatever the name, the line is one that is read again. */
+static void users_of_any_length_are_recorded(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *unit; /* repeated */
+        size_t times, kept;
+        const char *begin; /* of what is read */
+    } users[] = {
+        {"u", 32, 32, "uuu"},
+        {"u", AUDIT_USER_MAX, AUDIT_USER_MAX, "uuu"},
+        {"u", 3000, AUDIT_USER_MAX, "uuu"},
+        {"\xe2\x82\xacxxxx", 100, AUDIT_USER_MAX - 1, "\xe2\x82\xacxxxx"},
+        {"xxxxx\xf0\x9f\x94\x91\xc3\xa4", 100, AUDIT_USER_MAX - 1, "xxxxx\xf0\x9f\x94\x91\xc3\xa4"},
+        {"\xf0\x9f\x94\x91xx", 100, AUDIT_USER_MAX, "\xf0\x9f\x94\x91xx"},
+        {"x\xf0\x9f\x94\x91\xf0\x9f\x94\x91\xf0\x9f\x94\x91", 100, AUDIT_USER_MAX - 2, "x\xf0\x9f\x94\x91"},
+        {"\xff", 200, 4 + 2 * AUDIT_USER_MAX, "hex:ff"},
+        {"\x80", 200, 4 + 2 * (AUDIT_USER_MAX - 3), "hex:80"},
+    };
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        char name[4000] = "", read[sizeof((struct audit_line *)NULL)->user];
+        for (size_t k = 0; k < users[i].times; k++)
+            strcat(name, users[i].unit);
+        user = name;
+        append(f, "issue", UUID_A);
+        user = NULL;
+        assert_int_equal(f->ledger->ops->audit_each(f->ledger, NULL, 1, last_user, read), 0);
+        assert_int_equal(strlen(read), users[i].kept);
+        assert_int_equal(strncmp(read, users[i].begin, strlen(users[i].begin)), 0);
+    }
+    struct audit_verdict v;
+    verdict_of(f, &v);
+    assert_true(v.sound);
+}
+
+static int read_user(const char *member, struct audit_line *ret)
+{
+    char line[1200];
+    snprintf(line, sizeof line,
+             "{\"act\":\"issue\",\"outcome\":\"done\",\"previous\":\"00\",\"schema\":2,"
+             "\"time\":\"2050-01-01T00:00:00Z\",\"user\":%s}",
+             member);
+    return audit_line_read(line, ret);
+}
+
+/* As lines have been written without a bound. */
+static void a_long_user_on_record_is_read(void **state)
+{
+    (void)state;
+    char name[600];
+    struct audit_line l;
+    memset(name, 'u', sizeof name);
+    name[0] = name[sizeof name - 2] = '"';
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(read_user(name, &l), 0);
+    assert_int_equal(strlen(l.user), sizeof l.user - 1);
+    assert_int_equal(read_user("17", &l), PC_EREFUSED);
 }
 
 static void no_row_without_its_transaction(void **state)
@@ -162,6 +242,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_are_canonical, three_rows, fixture_teardown),
         cmocka_unit_test_setup_teardown(an_empty_chain_is_sound, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(texts_of_any_encoding_are_recorded, three_rows, fixture_teardown),
+        cmocka_unit_test_setup_teardown(users_of_any_length_are_recorded, fixture_setup, fixture_teardown),
+        cmocka_unit_test(a_long_user_on_record_is_read),
         cmocka_unit_test_setup_teardown(no_row_without_its_transaction, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(edits_are_found, three_rows, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_rehashed_line_is_found, three_rows, fixture_teardown),
