@@ -131,8 +131,15 @@ same "$(stat -c '%a' codes.csv) $(wc -l <codes.csv)" "600 3" "0600"
 check "once more" import "$(u 8)\n$(u 10)\n" -o again.csv
 said "^Void: 1 earlier code of these plants" "what it makes void is told"
 said "Codes in: again.csv" "and where the codes are"
-check "as JSON" import "$(u 8)\n" --json
+check "as JSON" import "$(u 8)\n$(u 11)\n" --json
 json "with its code" 'len(d["code"]) == 29'
+json "and what it makes void" '[line["voids_code"] for line in lines] == [True, False]'
+check "one plant alone" allow --plant "$(u 8)" --code
+said "^Void +the code that was given before" "is told of its earlier code, too"
+check "by approval" allow --plant "$(u 8)" --pending --json
+json "the same as JSON" 'd["voids_code"] is True'
+check "and once more" allow --plant "$(u 8)" --pending --json
+json "nothing that was handed out" 'd["voids_code"] is False'
 for i in $(seq 500); do u $((1000 + i)); echo; done >many.csv
 check "five hundred" allow --import many.csv -o many.codes
 same "$(sort -u -t, -k2,2 many.codes | wc -l)" 501 "have codes of their own"

@@ -159,6 +159,14 @@ wait "$STATION_PID"
 same "$? $(pgrep -c -P "$STATION_PID")" "1 0" "... and without it no other signer: the station ends, with all of its processes"
 cp whole.conf "$PLANTCA_CONFIG"
 
+# A master that cannot tidy up.
+station_start --single
+check "the signer's socket has a folder" test -S plantca-*/signer.sock
+kill -9 "$STATION_PID"
+wait "$STATION_PID" 2>/dev/null
+tidy() { [ -z "$(compgen -G 'plantca-*')" ]; }
+check "... which goes even when the master is killed" wait_for 20 tidy
+
 # Two services.
 "$PLANTCA" signer 2>signer.err &
 signer=$!

@@ -13,15 +13,15 @@
 
 json_t *plantca_admission_json(const struct ca_admission *a, const char *code)
 {
-    json_t *object =
-        json_pack("{s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "admission", (json_int_t)a->id,
-                  "plant", a->plant, "proof", a->kind == CA_ADMIT_CODE ? "code" : "pending", "state",
-                  a->state, "key_sha256", a->key_sha256[0] != '\0' ? json_string(a->key_sha256) : json_null(),
-                  "replace", a->replace[0] != '\0' ? json_string(a->replace) : json_null(), "revoke_old",
-                  a->revoke_old >= 0 ? json_string(pki_reason_name(a->revoke_old)) : json_null(), "made_at",
-                  cmd_json_time(a->made_at), "expires_at", cmd_json_time(a->expires_at), "decided_at",
-                  a->decided_at != 0 ? cmd_json_time(a->decided_at) : json_null(), "by", cmd_json_text(a->by),
-                  "note", a->note[0] != '\0' ? cmd_json_text(a->note) : json_null());
+    json_t *object = json_pack(
+        "{s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "admission", (json_int_t)a->id, "plant",
+        a->plant, "proof", a->kind == CA_ADMIT_CODE ? "code" : "pending", "state", a->state, "key_sha256",
+        a->key_sha256[0] != '\0' ? json_string(a->key_sha256) : json_null(), "replace",
+        a->replace[0] != '\0' ? json_string(a->replace) : json_null(), "revoke_old",
+        a->revoke_old >= 0 ? json_string(pki_reason_name(a->revoke_old)) : json_null(), "made_at",
+        cmd_json_time(a->made_at), "expires_at", cmd_json_time(a->expires_at), "decided_at",
+        a->decided_at != 0 ? cmd_json_time(a->decided_at) : json_null(), "by", cmd_json_text(a->by), "note",
+        a->note[0] != '\0' ? cmd_json_text(a->note) : json_null(), "voids_code", a->voids_code);
 
     if (code != NULL && code[0] != '\0')
         json_object_set_new(object, "code", json_string(code));
@@ -140,6 +140,8 @@ static int tell(struct cmd *cmd, const struct ca_admission *a, const char *code)
     cmd_field(cmd, "Until", "%s", until);
     if (a->replace[0] != '\0')
         cmd_field(cmd, "In place of", "%s", a->replace);
+    if (a->voids_code)
+        cmd_field(cmd, "Void", "the code that was given before");
     if (a->kind == CA_ADMIT_PENDING) {
         cmd_say(cmd, "Next: plantcert enroll on the PLC, then plantca approve %s FINGERPRINT\n", a->plant);
         return 0;

@@ -151,8 +151,10 @@ static int open_socket(struct cmd *cmd, gid_t group, int *ret_fd, const char **r
     const char *path = pc_config_get(cmd->config, "station", "socket");
     int given = sd_listen_fds(1);
 
-    if (given > 1 || (given == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0))
-        return pc_fail(PC_EUSAGE, "systemd gave %d sockets that are not one listening Unix socket", given);
+    if (given > 1)
+        return pc_fail(PC_EUSAGE, "systemd gave %d sockets, where the signer has one", given);
+    if (given == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
+        return pc_fail(PC_EUSAGE, "systemd gave a socket that is no listening Unix socket");
     if (given == 1) {
         *ret_fd = SD_LISTEN_FDS_START;
         return 0;

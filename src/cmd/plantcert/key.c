@@ -142,6 +142,7 @@ int plantcert_run_forget(struct cmd *cmd)
     if (rc != 0)
         return rc;
     cmd_set(cmd, "{s:I,s:I}", "handles", (json_int_t)report.handles, "files", (json_int_t)report.files);
-    cmd_say(cmd, "Removed: %u keys in the TPM, %u files.\n", report.handles, report.files);
+    cmd_say(cmd, "Removed: %u key%s in the TPM, %u file%s.\n", report.handles, CMD_S(report.handles),
+            report.files, CMD_S(report.files));
     return 0;
 }

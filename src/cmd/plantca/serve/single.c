@@ -136,6 +136,8 @@ static int signer_life(void *context, int ready)
         rc = sign(signer, &cmd, ready);
     if (rc != 0)
         cmd_complain(&cmd, "signer: ", pc_error_text());
+    if (getppid() != signer->master)
+        serve_signer_remove(signer); /* what a master that was killed cannot do itself */
     return rc;
 }
 
