@@ -207,8 +207,6 @@ def named(pem):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     plc = Plc(WORK, STORE, int(os.environ["PORT"]), True)
-    with open(f"{WORK}/plantcert.conf", "a", encoding="ascii") as conf:
-        conf.write("[renew]\nbefore = 5d\n")
     plc.tpm.start()
     must("tpm2_createprimary", "-Q", "-T", plc.tpm.tcti, "-C", "o", "-G", "ecc", "-c", f"{WORK}/foreign")
     must("tpm2_evictcontrol", "-Q", "-T", plc.tpm.tcti, "-C", "o", "-c", f"{WORK}/foreign", f"{FOREIGN:#x}")
