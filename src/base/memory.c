@@ -54,6 +54,31 @@ static size_t secret_pages(size_t len)
     return (len + 1 + page - 1) / page * page;
 }
 
+/* A page that was wiped, for the next secret: a station makes one for each request, and to unmap it costs
+ * more than all else that is done with a code. */
+static _Atomic(void *) spare;
+
+static void *take_pages(size_t size)
+{
+    void *pages = size == secret_pages(0) ? atomic_exchange(&spare, NULL) : NULL;
+    if (!pages)
+        pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    /* An unprivileged user's limit may forbid both; the wipe at the end does not depend on them. A spare page
+     * is locked anew, as a child has no locks of its parent's. */
+    (void)mlock(pages, size);
+    (void)madvise(pages, size, MADV_DONTDUMP);
+    return pages;
+}
+
+static void leave_pages(void *pages, size_t size)
+{
+    void *none = NULL;
+    if (size != secret_pages(0) || !atomic_compare_exchange_strong(&spare, &none, pages))
+        munmap(pages, size);
+}
+
 int pc_secret_new(size_t len, struct pc_secret **ret)
 {
     if (len > 65536)
@@ -62,12 +87,9 @@ int pc_secret_new(size_t len, struct pc_secret **ret)
     if (!secret)
         return pc_fail(PC_EFAIL, "out of memory");
     size_t size = secret_pages(len);
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED)
+    void *pages = take_pages(size);
+    if (!pages)
         return pc_fail_errno(PC_EFAIL, "memory for a secret");
-    /* An unprivileged user's limit may forbid both; the wipe at the end does not depend on them. */
-    (void)mlock(pages, size);
-    (void)madvise(pages, size, MADV_DONTDUMP);
     secret->data = pages;
     secret->len = len;
     *ret = pc_steal(secret);
@@ -80,7 +102,7 @@ void pc_secret_free(struct pc_secret *secret)
         return;
     size_t size = secret_pages(secret->len);
     OPENSSL_cleanse(secret->data, size);
-    munmap(secret->data, size);
+    leave_pages(secret->data, size);
     free(secret);
 }
 

@@ -11,6 +11,7 @@
 #include "src/base/random.h"
 #include "src/base/time.h"
 #include "src/pki/asn1.h"
+#include "src/pki/name.h"
 #include "src/pki/openssl.h"
 
 #define DAYS_MAX INT64_C(3000000) /* more than lie before the year 9999 */
@@ -152,6 +153,50 @@ int pki_certificate_parse(const void *data, size_t len, X509 **ret)
     int rc = parse_any(data, len, ret);
 
     ERR_clear_error(); /* what hostile bytes left there is no news for the next caller */
+    return rc;
+}
+
+/* Past the header of an element of this tag and class, which ends before `end`; with `whole`, past all of
+ * it. False when there is none. */
+static bool step(const unsigned char **at, const unsigned char *end, int tag, int class, bool whole)
+{
+    const unsigned char *next = *at;
+    long len;
+    int found, of;
+
+    if (next >= end || ASN1_get_object(&next, &len, &found, &of, end - next) & 0x81 || found != tag ||
+        of != class)
+        return false;
+    *at = whole ? next + len : next;
+    return true;
+}
+
+/* RFC 5280 §4.1: to the subject, which stands behind version, serial, algorithm, issuer and validity. */
+static int read_subject(const unsigned char *at, const unsigned char *end, X509_NAME **ret)
+{
+    static const int before[] = {V_ASN1_INTEGER, V_ASN1_SEQUENCE, V_ASN1_SEQUENCE, V_ASN1_SEQUENCE};
+    bool there = step(&at, end, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, false) &&
+                 step(&at, end, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, false);
+
+    if (there)
+        (void)step(&at, end, 0, V_ASN1_CONTEXT_SPECIFIC, true);
+    for (size_t i = 0; there && i < sizeof before / sizeof *before; i++)
+        there = step(&at, end, before[i], V_ASN1_UNIVERSAL, true);
+    *ret = there ? d2i_X509_NAME(NULL, &at, end - at) : NULL;
+    return *ret ? 0 : pc_refuse("certificate-parse", "certificate without a subject (RFC 5280 §4.1)");
+}
+
+int pki_certificate_cn(const void *der, size_t len, char **ret)
+{
+    PC_CLEANUP(X509_NAME_free_ref) X509_NAME *subject = NULL;
+    const unsigned char *begin = der;
+    int rc = len > CERTIFICATE_MAX
+                 ? pc_refuse("certificate-parse", "certificate of more than %d bytes", CERTIFICATE_MAX)
+                 : read_subject(begin, begin + len, &subject);
+
+    if (rc == 0)
+        rc = pki_name_cn(subject, ret);
+    ERR_clear_error();
     return rc;
 }
 

@@ -48,6 +48,9 @@ int pki_certificate_tbs(const struct pki_certificate_plan *plan, struct pc_bytes
 /* Parses DER (all of it) or exactly one PEM block. PC_EREFUSED ("certificate-parse"). Extensions are decoded
  * and cached. */
 int pki_certificate_parse(const void *data, size_t len, X509 **ret);
+/* The one CN of the subject, owned by the caller, without decoding key and extensions, which is most of what
+ * parsing costs: for records of what others have judged. PC_EREFUSED ("certificate-parse", "name-cn"). */
+int pki_certificate_cn(const void *der, size_t len, char **ret);
 int pki_certificate_der(const X509 *certificate, struct pc_bytes *ret);
 /* Appends one PEM block to `pem`. */
 int pki_certificate_append_pem(const X509 *certificate, struct pc_bytes *pem);

@@ -114,12 +114,10 @@ static const char *operation_name(enum wire_kind kind)
  * none, the one that the client claims to be. */
 static void record(const struct enrolment *enrolment, const struct wire_answer *answer)
 {
-    PC_CLEANUP(X509_free_ref) X509 *leaf = NULL;
+    const struct pc_bytes *leaf = &answer->certificates[0];
     pc_autofree char *plant = NULL;
     unsigned long long took = net_clock() - enrolment->since;
-    if (answer->outcome == WIRE_DONE &&
-        pki_certificate_parse(answer->certificates[0].data, answer->certificates[0].len, &leaf) == 0 &&
-        pki_name_cn(X509_get_subject_name(leaf), &plant) == 0)
+    if (answer->outcome == WIRE_DONE && pki_certificate_cn(leaf->data, leaf->len, &plant) == 0)
         pki_name_disarm(plant);
     bool claimed = !plant && *enrolment->user;
     char why[sizeof answer->rule + sizeof answer->text + 4];

@@ -79,7 +79,8 @@ static void set_options(SSL_CTX *context)
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+    /* The chain is put together once (has_chain), and not at each handshake. */
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     /* Else one SSL_read goes on for as long as a client sends records without data in them, and nobody else's
      * turn comes. */
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
@@ -100,12 +101,9 @@ static bool has_certificate(SSL_CTX *context, const STACK_OF(X509) * chain, EVP_
         !SSL_CTX_use_certificate(context, sk_X509_value(chain, 0)) || !SSL_CTX_use_PrivateKey(context, key) ||
         !SSL_CTX_check_private_key(context))
         return false;
-    /* The root is the client's to have (RFC 8446 §4.4.2). */
-    for (int i = 1; i < sk_X509_num(chain); i++) {
-        X509 *issuer = sk_X509_value(chain, i);
-        if (!(X509_get_extension_flags(issuer) & EXFLAG_SS) && !SSL_CTX_add1_chain_cert(context, issuer))
+    for (int i = 1; i < sk_X509_num(chain); i++)
+        if (!SSL_CTX_add1_chain_cert(context, sk_X509_value(chain, i)))
             return false;
-    }
     return true;
 }
 
@@ -121,6 +119,15 @@ static bool has_trust(SSL_CTX *context, const STACK_OF(X509) * anchors)
     return true;
 }
 
+/* What is sent: from the certificate up, as far as it is known, in order. The root is the client's to have
+ * (RFC 8446 §4.4.2). */
+static bool has_chain(SSL_CTX *context)
+{
+    return SSL_CTX_build_cert_chain(context, SSL_BUILD_CHAIN_FLAG_UNTRUSTED | SSL_BUILD_CHAIN_FLAG_NO_ROOT |
+                                                 SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR |
+                                                 SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR) > 0;
+}
+
 /* Takes over chain, anchors and key (each may be NULL: what there is) if a context can be made of them. */
 static int change(struct net_tls *tls, STACK_OF(X509) * chain, EVP_PKEY *key, STACK_OF(X509) * anchors)
 {
@@ -131,7 +138,7 @@ static int change(struct net_tls *tls, STACK_OF(X509) * chain, EVP_PKEY *key, ST
     if (context) {
         set_options(context);
         if (!has_certificate(context, new_chain, key ? key : tls->key) ||
-            (trust && !has_trust(context, trust)))
+            (trust && !has_trust(context, trust)) || !has_chain(context))
             return pc_fail_openssl(PC_EFAIL, "TLS cannot be set up");
         SSL_CTX_free(tls->context);
         tls->context = pc_steal(context);

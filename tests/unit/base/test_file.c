@@ -294,6 +294,17 @@ static void secrets(void **state)
     memset(secret->data, 'x', 4096);
     assert_int_equal(pc_secret_new(1 << 20, &secret), PC_EFAIL);
     pc_secret_free(NULL);
+    /* Pages go from one secret to the next, and nothing of what stood in them. */
+    for (int i = 0; i < 3; i++) {
+        pc_autosecret *one = NULL, *other = NULL;
+        assert_int_equal(pc_secret_new(40, &one), 0);
+        assert_int_equal(pc_secret_new(40, &other), 0);
+        assert_ptr_not_equal(one->data, other->data);
+        for (size_t at = 0; at <= 40; at++)
+            assert_int_equal(one->data[at] | other->data[at], 0);
+        memset(one->data, 'x', 40);
+        memset(other->data, 'y', 40);
+    }
     unsigned char a[32] = {0}, b[32] = {0};
     assert_int_equal(pc_random(a, sizeof a), 0);
     assert_int_equal(pc_random(b, sizeof b), 0);

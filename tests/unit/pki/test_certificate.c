@@ -380,6 +380,48 @@ static void parsing(void **state)
     X509_free(root);
 }
 
+static void cn_alone(void **state)
+{
+    X509 *root = root_of("Root", data_key(DATA_EC_P256));
+    struct pc_bytes der = {0};
+    char *cn = NULL, *whole = NULL;
+    size_t subject;
+
+    (void)state;
+    assert_int_equal(pki_certificate_der(root, &der), 0);
+    assert_int_equal(pki_name_cn(X509_get_subject_name(root), &whole), 0);
+    assert_int_equal(pki_certificate_cn(der.data, der.len, &cn), 0);
+    assert_string_equal(cn, whole);
+    free(cn);
+    cn = NULL;
+    for (size_t len = 0; len < der.len; len++) { /* elements claim more than there is */
+        unsigned char *part = malloc(len + 1);
+        assert_non_null(part);
+        memcpy(part, der.data, len);
+        assert_int_equal(pki_certificate_cn(part, len, &cn), PC_EREFUSED);
+        assert_string_equal(pc_error_name(), "certificate-parse");
+        free(part);
+    }
+    /* Each octet before the subject's end, made another: refused, or a text, and nothing is read beyond. */
+    subject = der.len / 2;
+    for (size_t at = 0; at < subject; at++) {
+        der.data[at] ^= 0x80;
+        if (pki_certificate_cn(der.data, der.len, &cn) == 0) {
+            free(cn);
+            cn = NULL;
+        }
+        der.data[at] ^= 0x80;
+    }
+    assert_null(cn);
+    der.data[0] = 0x80; /* no SEQUENCE */
+    assert_int_equal(pki_certificate_cn(der.data, der.len, &cn), PC_EREFUSED);
+    assert_int_equal(pki_certificate_cn(der.data, 1 << 20, &cn), PC_EREFUSED);
+    assert_null(cn);
+    free(whole);
+    pc_bytes_clear(&der);
+    X509_free(root);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -399,6 +441,7 @@ int main(void)
         cmocka_unit_test(lint_finds),
         cmocka_unit_test(lint_signature),
         cmocka_unit_test(parsing),
+        cmocka_unit_test(cn_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, teardown);
