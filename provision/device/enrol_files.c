@@ -81,9 +81,12 @@ static int leave_request(struct dev *dev, const char *path, const char *plant, s
 static void take_request_off(const void *places)
 {
     const struct places *at = places;
-    if ((unlink(at->csr) != 0 && errno != ENOENT) || pc_dir_sync(at->folder) < 0)
+    if (unlink(at->csr) != 0 && errno != ENOENT)
         pc_log(PC_LOG_WARNING, "%s: the request is answered, but cannot be removed: %s", at->csr,
                strerror(errno));
+    else if (pc_dir_sync(at->folder) < 0)
+        pc_log(PC_LOG_WARNING, "%s: the request is answered and removed, but may come back: %s", at->csr,
+               pc_error_text());
 }
 
 static int take_reply(struct dev *dev, const struct places *at, const struct dev_enrol_order *order,

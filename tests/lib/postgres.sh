@@ -27,8 +27,9 @@ postgres_start() {
         postgres_run
         return
     fi
-    postgres_make && tar -C "$POSTGRES_DIR" -cf "$POSTGRES_DIR/kept.tar" data && mkdir -p "${kept%/*}" && mv "$POSTGRES_DIR/kept.tar" "$kept" &&
-        postgres_run
+    rm -rf "$POSTGRES_DIR/data"
+    # Written beside it: tests run side by side, and a rename between two file systems would show the others a half.
+    postgres_make && mkdir -p "${kept%/*}" && tar -C "$POSTGRES_DIR" -cf "$kept.$$" data && mv "$kept.$$" "$kept" && postgres_run
 }
 
 # postgres_make: a cluster by initdb, with the ledger's role, an empty database and words for tests in it; not running.

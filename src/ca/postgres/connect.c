@@ -81,6 +81,17 @@ static const char *line_at(const char *said, const char *at, char *buffer, size_
     return buffer;
 }
 
+/* One that cannot be right says nothing of another that is away, and comes back. */
+static bool several_hosts(const struct pg *pg)
+{
+    PQconninfoOption *options PC_CLEANUP(free_options) = PQconninfo(pg->connection);
+    bool several = false;
+    for (const PQconninfoOption *o = options; o && o->keyword; o++)
+        if (strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "hostaddr") == 0)
+            several = several || (o->val && strchr(o->val, ','));
+    return several;
+}
+
 static int refuse_connection(const struct pg *pg)
 {
     char text[512];
@@ -91,8 +102,8 @@ static int refuse_connection(const struct pg *pg)
                              line_at(said, said, text, sizeof text));
     for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++)
         if ((at = strstr(said, misfits[i].sign)))
-            return pc_fail_named(PC_EUSAGE, misfits[i].name, "ledger: %s; %s",
-                                 line_at(said, at, text, sizeof text), misfits[i].hint);
+            return pc_fail_named(several_hosts(pg) ? PC_EUNREACH : PC_EUSAGE, misfits[i].name,
+                                 "ledger: %s; %s", line_at(said, at, text, sizeof text), misfits[i].hint);
     return pc_fail_named(PC_EUNREACH, "ledger-away", "ledger: %s", line_at(said, said, text, sizeof text));
 }
 
