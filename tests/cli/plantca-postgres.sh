@@ -109,6 +109,10 @@ away ledger-database "a database that is not there" "plantca@localhost/plants"
 away ledger-login "a role that is not there" "nobody@localhost/plantca"
 postgres_sql plantca "CREATE ROLE guarded LOGIN PASSWORD 'guarded' IN ROLE worker; CREATE ROLE unwanted LOGIN"
 away ledger-login "a role that pg_hba.conf turns away" "unwanted@127.0.0.1/plantca"
+# Another host of the address may come back, and be right.
+sed "s|^url .*|url = postgresql://unwanted@127.0.0.1:1,127.0.0.1:$PGPORT/plantca|" plantca.conf >tls.conf
+expect 4 "a host of two that turns it away, while the other is gone" "$PLANTCA" status -c tls.conf --json
+json "is told by the same name" "d['error']['name'] == 'ledger-login'"
 export PGPASSFILE=$WORK/passwords
 away ledger-password "no password" "guarded@127.0.0.1/plantca"
 install -m 600 /dev/null passwords

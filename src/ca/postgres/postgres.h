@@ -57,7 +57,7 @@ int postgres_ledger_open(const char *url, const char *state, enum ledger_open ho
 int postgres_url_check(const char *url);
 
 /* connect.c: a session with everything set that the ledger relies on. PC_EUSAGE where trying again cannot
- * help: "ledger-login", "ledger-database", "ledger-tls"; PC_EUNREACH otherwise. */
+ * help: "ledger-login", "ledger-database", "ledger-tls" of the only host; PC_EUNREACH otherwise. */
 int pg_connect(struct pg *pg, bool write);
 
 /* Translates what the server or the connection said. Lost, away or locked is PC_EUNREACH, what the
