@@ -42,7 +42,7 @@ def main():
     ok(slowest < max(0.25, 10 * before), 'nobody else waits', (before, slowest))
     for s in idle:
         s.close()
-    ok(wait_for(lambda: st.value('connections{state="idle"}') + st.value('connections{state="handshake"}') == 0), 'they go')
+    ok(wait_for(lambda: st.value('connections{state="idle"}') + st.value('connections{state="handshake"}') == 0, 60), 'they go')
     if COUNT > 1000:
         again = [st.connect(context=context) for _ in range(COUNT)]
         ok(st.memory() < after * 1.1 + 4096, 'as many again take no more', (after, st.memory()))

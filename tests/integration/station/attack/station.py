@@ -118,7 +118,7 @@ class Station:
         return int(re.search(r'VmRSS:\s+(\d+)', open(f'/proc/{self.process.pid}/status').read()).group(1))
 
     def metrics(self):
-        with socket.create_connection(('127.0.0.1', self.metrics_port), timeout=5) as s:
+        with socket.create_connection(('127.0.0.1', self.metrics_port), timeout=30) as s:
             s.sendall(b'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
             return read_reply(s)[2].decode()
 
