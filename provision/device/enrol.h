@@ -50,7 +50,7 @@ void dev_enrol_report_clear(struct dev_enrol_report *report);
  * certificate meanwhile (DEV_ENROL_NEEDED begins again then); PC_EUNREACH "station-unreachable" after trying
  * for `timeout` (but 0, with `unasked`, when the order is DEV_ENROL_NEEDED and the certificate is valid, or
  * with `early` when the station says that it is too early); PC_EREFUSED as est/client and dev_install have
- * it, and "enrol-anchor"; PC_EUSAGE; what dev_check says of a set that enrolment cannot mend. `ret` is set in
+ * it, and "enrol-anchor"; what dev_check says of a set that enrolment cannot mend. `ret` is set in
  * any case, and cleared by the caller. */
 int dev_enrol(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret);
 

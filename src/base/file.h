@@ -30,8 +30,7 @@ int pc_file_write_at(int dirfd, const char *name, const void *data, size_t len,
                      const struct pc_file_options *options);
 
 /* fchmod(2): 0 or -1 and errno. A stick's file system may know no modes: what everyone may read needs none
- * there.
- */
+ * there. */
 int pc_file_set_mode(int fd, mode_t mode);
 /* Gives the whole file `temporary` its name, never over anything of that name (EEXIST): 0 or -1 and errno. A
  * file system that cannot refuse to replace (FUSE and exFAT, as of sticks) has the name taken first. */

@@ -75,6 +75,10 @@ same "$(ledger_sql "SELECT group_concat(state) FROM (SELECT state FROM admission
 check "into a file" allow --plant "$UUID2" --code -o code --json
 json "and not into JSON" '"code" not in d and d["file"] == "code"'
 same "$(stat -c '%a' code) $(wc -l <code)" "600 1" "0600"
+mkdir full && mount -t tmpfs -o size=4k tmpfs full && head -c 4096 /dev/zero >full/all
+expect 1 "onto a disk that is full" allow --plant "$UUID2" --code -o full/code
+same "$(grep -c 'the code is lost' err) $(cat out err | grep -c 'Next:')" "1 0" "... is told as a loss alone"
+umount full
 check "for a second" allow --plant "$UUID2" --code --valid 1s -o short
 until [ "$(date +%s)" -gt "$(($(stat -c %Y short) + 1))" ]; do sleep 0.1; done
 expect 5 "after which" claim "$UUID2" k4 "$(cat short)"

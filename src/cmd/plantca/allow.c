@@ -146,18 +146,19 @@ static int tell(struct cmd *cmd, const struct ca_admission *a, const char *code)
         cmd_say(cmd, "Next: plantcert enroll on the PLC, then plantca approve %s FINGERPRINT\n", a->plant);
         return 0;
     }
-    int len = snprintf(line, sizeof line, "%s\n", code);
-    if (to_file)
-        cmd_say(cmd, "Next: give the code in %s to the PLC; it stands nowhere else\n", out);
-    else
+    if (!to_file) {
         cmd_say(cmd, "Next: give the code to the PLC; it is not shown again\n");
-    if (!to_file)
-        cmd_print(cmd, "%s", line);
-    int rc = to_file ? cmd_write(cmd, out, &(struct pc_bytes){(unsigned char *)line, (size_t)len},
-                                 &(struct pc_file_options){.mode = 0600, .fresh = true})
-                     : 0;
+        cmd_print(cmd, "%s\n", code);
+        return 0;
+    }
+    int len = snprintf(line, sizeof line, "%s\n", code);
+    int rc = cmd_write(cmd, out, &(struct pc_bytes){(unsigned char *)line, (size_t)len},
+                       &(struct pc_file_options){.mode = 0600, .fresh = true});
     explicit_bzero(line, sizeof line);
-    return rc != 0 ? pc_fail_in("admitted, but the code is lost (allow the plant again)") : 0;
+    if (rc != 0)
+        return pc_fail_in("admitted, but the code is lost (allow the plant again)");
+    cmd_say(cmd, "Next: give the code in %s to the PLC; it stands nowhere else\n", out);
+    return 0;
 }
 
 static int allow_one(struct cmd *cmd, struct ca *ca, const struct ca_admission_order *order)

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -123,7 +124,10 @@ static int bind_one(const struct addrinfo *at, int *ret)
     /* [::] is every address, the old ones too, whatever net.ipv6.bindv6only says. */
     if (at->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) != 0)
         return PC_EFAIL;
-    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)
+    /* Whoever is let in inherits it: a reply in two segments would wait for the delayed acknowledgement of
+     * the first. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) != 0 ||
+        bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)
         return PC_EFAIL;
     *ret = fd;
     fd = -1;
