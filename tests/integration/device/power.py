@@ -16,6 +16,8 @@ from power_plc import HANDLES, PERSISTENT, PLANT, PLANTCERT, SESSIONS, TRANSIENT
 MODE, STORE = sys.argv[1:3]
 STEP, SHARD, SHARDS = (int(word) for word in sys.argv[3:6])
 WORK, INTERCEPT = os.environ["WORK"], os.environ["INTERCEPT"]
+# By how many calls two runs of one command may differ: connections to a socket TPM that is not ready yet.
+SPARE = 4
 IMAGE, SHOTS, SHOOT = f"{WORK}/image", f"{WORK}/shots", f"{WORK}/shoot"
 SHOOTING = f"""#!/bin/sh
 # Copies disk and TPM for a call number, unless they are as they were at the last one.
@@ -229,8 +231,10 @@ def cut_files(plc, name, calls):
             continue
         start(plc, SCENARIOS[name][0])
         done = run(plc, name, "kill", at)
-        complaints = [f"exit {done.returncode}: {done.stderr}"] if done.returncode != 128 + signal.SIGKILL else []
-        yield f"before call {at}, {call}", complaints + judged(plc, name)
+        # A socket TPM is sometimes connected to once more, or less, than in the undisturbed run: then there was no such call.
+        whole = done.returncode == 0 and len(calls) - SPARE <= len(points(plc)) < at
+        complaints = [f"exit {done.returncode}: {done.stderr}"] if not whole and done.returncode != 128 + signal.SIGKILL else []
+        yield f"before call {at}, {call}", complaints + judged(plc, name, whole)
 
 
 # What ends at a command: by the recorder's rule of this name.
