@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/pem.h>
 
 #include "provision/device/check.h"
 #include "provision/device/salvage.h"
 #include "provision/device/verify.h"
+#include "src/base/code.h"
 #include "src/base/error.h"
 #include "src/base/log.h"
 #include "src/base/time.h"
@@ -113,12 +115,25 @@ static int read_shown(const struct dev_installed *installed, enum dev_enrol_way 
     return pc_bytes_copy(installed->set.key.data, installed->set.key.len, &visit->key);
 }
 
+/* Before anything is sent: what can be no code need not be tried. */
+static int check_code(const struct dev_enrol_order *order, enum dev_enrol_way way)
+{
+    char digits[PC_CODE_DIGITS + 1];
+    if (!order->code || way == DEV_ENROL_RENEW || way == DEV_ENROL_REKEY)
+        return 0;
+    int r = pc_code_read(order->code->data, order->code->len, digits);
+    OPENSSL_cleanse(digits, sizeof digits);
+    return r < 0 ? pc_fail_in("the code") : 0;
+}
+
 int dev_visit_open(struct dev *dev, const struct dev_enrol_order *order, enum dev_enrol_way way,
                    struct dev_visit *ret)
 {
     struct dev_visit PC_CLEANUP(dev_visit_close) visit = {.dev = dev, .order = order};
     dev_autoinstalled installed = {0};
     int r = dev_visit_fit(order);
+    if (r == 0)
+        r = check_code(order, way);
     if (r == 0)
         r = dev_salvage_read(dev->settings.dir, &installed);
     if (r == 0)

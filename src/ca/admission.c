@@ -6,26 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/code.h"
 #include "src/base/error.h"
 #include "src/base/time.h"
 
 #define SEEN_LATELY 600 /* seconds: whoever asked since then holds one of the plant's places */
 #define PLACES_EVER 8   /* times `waiting_keys`: so many keys are put on record under one admission */
-
-/* As it is typed: capitals or not, with or without its hyphens, O for 0, I and L for 1. */
-static size_t read_code(const unsigned char *code, size_t len, char *ret, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len && n < size; i++) {
-        unsigned char c = code[i];
-        if (c == '-' || c == ' ')
-            continue;
-        if (c >= 'a' && c <= 'z')
-            c = (unsigned char)(c - 'a' + 'A');
-        ret[n++] = c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : (char)c;
-    }
-    return n;
-}
 
 /* A code is random, of 125 bits: nobody finds it from its hash, however quickly hashes are made, so that a
  * slow one (for passwords that people choose) would only cost the station. The plant makes two hashes of one
@@ -33,14 +19,15 @@ static size_t read_code(const unsigned char *code, size_t len, char *ret, size_t
 int admission_code_hash(const char *plant, const void *code, size_t len, char ret[PKI_FINGERPRINT_TEXT])
 {
     static const char purpose[] = "plantca admission code";
-    char text[sizeof purpose + PKI_UUID_TEXT + 64] = "";
+    char text[sizeof purpose + PKI_UUID_TEXT + PC_CODE_TEXT] = "";
     memcpy(text, purpose, sizeof purpose);
     size_t at = sizeof purpose;
     at += (size_t)snprintf(text + at, PKI_UUID_TEXT, "%s", plant) + 1;
     if (at > sizeof purpose + PKI_UUID_TEXT)
         return pc_fail(PC_EUSAGE, "no plant: %s", plant);
-    at += read_code(code, len, text + at, sizeof text - at);
-    int r = pki_digest_hex(text, at, ret);
+    int r = pc_code_read(code, len, text + at);
+    if (r == 0)
+        r = pki_digest_hex(text, at + PC_CODE_DIGITS, ret);
     OPENSSL_cleanse(text, sizeof text);
     return r;
 }
@@ -49,7 +36,8 @@ static int judge_code(const struct ledger_admission *row, const struct admission
 {
     char hash[PKI_FINGERPRINT_TEXT] = "";
     int r = claim->code ? admission_code_hash(claim->plant, claim->code->data, claim->code->len, hash) : 0;
-    if (r < 0)
+    /* One that can be no code is a wrong one, and no more is said to whoever sent it. */
+    if (r < 0 && strcmp(pc_error_name(), "code-form") != 0)
         return r;
     if (!claim->code)
         return pc_refuse("admission-code", "%s: needs a code", claim->plant);

@@ -3,9 +3,10 @@
 #ifndef CA_ADMISSION_H
 #define CA_ADMISSION_H
 
+#include "src/base/code.h"
 #include "src/ca/authority.h"
 
-#define CA_CODE_TEXT 30   /* bytes with the NUL: 25 characters of Crockford's base32, 125 bits, by fives */
+#define CA_CODE_TEXT PC_CODE_TEXT
 #define CA_APPROVE_MIN 16 /* characters of a fingerprint that are enough to name a key that waits */
 
 enum ca_admission_kind { CA_ADMIT_CODE, CA_ADMIT_PENDING };

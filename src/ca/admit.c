@@ -5,27 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/code.h"
 #include "src/base/error.h"
-#include "src/base/random.h"
 #include "src/base/time.h"
-
-/* 25 characters of Crockford's base32 (no I, L, O, U), five by five: 125 bits. */
-static int new_code(char ret[CA_CODE_TEXT])
-{
-    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    unsigned char random[25];
-    int r = pc_random(random, sizeof random);
-    if (r < 0)
-        return r;
-    for (size_t i = 0, at = 0; i < sizeof random; i++) {
-        if (i && i % 5 == 0)
-            ret[at++] = '-';
-        ret[at++] = digits[random[i] & 31];
-        ret[at] = '\0';
-    }
-    OPENSSL_cleanse(random, sizeof random);
-    return 0;
-}
 
 static int judge_order(struct ca *ca, const struct ca_admission_order *order)
 {
@@ -100,7 +82,7 @@ static int admit(struct ca *ca, const struct ca_admission_order *order, struct c
     struct ledger_admission row;
     fill(order, &row);
     ret_code[0] = '\0';
-    int r = order->kind == CA_ADMIT_CODE ? new_code(ret_code) : 0;
+    int r = order->kind == CA_ADMIT_CODE ? pc_code_new(ret_code) : 0;
     if (r == 0 && order->kind == CA_ADMIT_CODE)
         r = admission_code_hash(order->plant, ret_code, strlen(ret_code), row.code_sha256);
     if (r == 0)

@@ -168,15 +168,24 @@ expect 5 "the key is gone from the TPM" enroll
 refused key-absent
 expect 5 "status" "$PLANTCERT" status --json
 json "says how it begins again" '"--replace" in d["next"] and "enroll --anew" in d["next"]'
-printf 'abcd-efgh\n' >code
+code=abcde-fgh23-JKMNP-qrstv-wxyz9
+printf '%s\n' "$code" >code
 chmod 600 code
-behave code "$UUID1:abcd-efgh"
+behave code "$UUID1:$code"
 expect 5 "anew, without a code" enroll --anew
 refused station-code
 same "$(asked POST)" 1 "which is asked for once"
-printf 'wrong\n' >other && chmod 600 other
+: >est/log
+for malformed in wrong "${code%9}" "${code%9}u" "${code/-/_}" "$code$code" "${code/-/–}"; do
+    printf '%s\n' "$malformed" >other && chmod 600 other
+    expect 2 "what can be no code" enroll --anew --code-file other
+    refused code-form
+    json "is told, not shown" "'${malformed:0:5}' not in d['error']['message'] and d['error']['message'].startswith('the code: ')"
+done
+same "$(asked .)" 0 "and nothing of it is sent"
+printf 'zzzzz%s\n' "${code#abcde}" >other
 expect 5 "with another code" enroll --anew --code-file other
-json "which it does not take" 'd["error"]["name"] == "station-code" and "does not take" in d["error"]["message"] and "wrong" not in d["error"]["message"]'
+json "which it does not take" 'd["error"]["name"] == "station-code" and "does not take" in d["error"]["message"] and "zzzzz" not in d["error"]["message"]'
 chmod 644 code
 expect 3 "a code that others may read" enroll --anew --code-file code
 chmod 600 code

@@ -1,6 +1,6 @@
 /* Runs a program and kills it, or fails it, at the Nth system call of a given set, counted over all of its
  * threads together (strace counts each call of each thread for itself, so that a number names no one point):
- *   intercept none|kill|show|ERROR FIRST[+] CALL[,CALL…] LOG COMMAND [ARGUMENT…]
+ *   intercept none|kill|term|show|ERROR FIRST[+] CALL[,CALL…] LOG COMMAND [ARGUMENT…]
  * ERROR is EIO, ENOSPC, EROFS or EDQUOT; FIRST+ means every call from there on. Each call met gives a line
  * "NAME PATH" in LOG. `show` runs $INTERCEPT_SHOW with the call's number, while the program waits before its
  * call. The exit code is the program's, 128 + N where signal N ended it.
@@ -224,7 +224,8 @@ static bool changes_nothing(const struct seccomp_notif *met, const struct call *
 }
 
 struct plan {
-    bool kill, show;
+    bool show;
+    int signal; /* 0: none */
     int error;
     unsigned long first, last;
 };
@@ -273,8 +274,8 @@ static void supervise(int listener, pid_t program, const struct plan *plan, FILE
         own = own && count >= plan->first && count <= plan->last;
         if (own && plan->show)
             show(count);
-        if (own && plan->kill)
-            kill(program, SIGKILL);
+        if (own && plan->signal)
+            kill(program, plan->signal);
         else if (own && plan->error) {
             answer.flags = 0;
             answer.error = -plan->error;
@@ -286,14 +287,16 @@ static void supervise(int listener, pid_t program, const struct plan *plan, FILE
 static struct plan read_plan(const char *act, const char *number)
 {
     char *end;
-    struct plan plan = {.kill = strcmp(act, "kill") == 0,
+    struct plan plan = {.signal = strcmp(act, "kill") == 0   ? SIGKILL
+                                  : strcmp(act, "term") == 0 ? SIGTERM
+                                                             : 0,
                         .show = strcmp(act, "show") == 0,
                         .first = strtoul(number, &end, 10)};
     plan.last = *end == '+' ? -1UL : plan.first;
     for (size_t i = 0; i < LENGTH(errors); i++)
         if (strcmp(act, errors[i].name) == 0)
             plan.error = errors[i].number;
-    if (!plan.kill && !plan.show && !plan.error && strcmp(act, "none") != 0) {
+    if (!plan.signal && !plan.show && !plan.error && strcmp(act, "none") != 0) {
         fprintf(stderr, "intercept: what is %s?\n", act);
         exit(125);
     }
