@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "provision/device/enrol_visit.h"
+#include "src/base/code.h"
 #include "src/base/error.h"
 #include "src/base/log.h"
 #include "src/base/random.h"
@@ -72,6 +73,19 @@ static unsigned seconds_left(int64_t until)
     return left < 1 ? 1 : (unsigned)left;
 }
 
+/* The station's own figure beside ours, where it has given one. */
+static int tell_later(int r, const struct dev_enrol_order *order, const struct dev_enrol_report *report)
+{
+    char text[1024];
+    if (report->retry_after <= 0)
+        return r;
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    return pc_fail_named(r, pc_error_name(),
+                         "%s; it asks to wait %" PRId64 " s, and the time for this run is %u s (--timeout): "
+                         "the next run, at boot or by plantcert-enroll.timer, asks again",
+                         text, report->retry_after, order->timeout);
+}
+
 /* Until there is an answer, or no time for another attempt. */
 static int visit_until(struct dev_visit *visit, struct dev_enrol_report *report)
 {
@@ -81,31 +95,32 @@ static int visit_until(struct dev_visit *visit, struct dev_enrol_report *report)
         if (report->retry_after > 0) /* whoever reads it may wait so long */
             report->retry_after = clamp_retry(report->retry_after);
         int64_t wait = r < 0 ? wait_after(r, visit->order, report, &backoff) : -1;
-        if (wait < 0 || now_ms() + wait >= until)
+        if (wait < 0)
             return r;
+        if (now_ms() + wait >= until)
+            return tell_later(r, visit->order, report);
         pc_log(PC_LOG_NOTICE, "%s; asking again in %" PRId64 " s", pc_error_text(), (wait + 999) / 1000);
         sleep_ms(wait);
     }
 }
 
 /* Causes of a refusal by the names of the station's rules, which stand in its answer, and what helps there.
- * `later`: the same is granted when its time has come. */
+ * `setting`: of the station, which is all that keeps it from granting the same before its time. */
 static const struct cause {
-    const char *rule, *hint;
-    bool later;
+    const char *rule, *hint, *setting;
 } causes[] = {
-    {"identity-window", "it renews only inside the renewal window, or with its early-renewal", true},
-    {"reenrol-rekey", "its rekey-interval is not over yet", true},
+    {"identity-window", "it renews only inside its renewal window", "[station] early-renewal = yes"},
+    {"reenrol-rekey", "its rekey-interval is not over yet", "a shorter [station] rekey-interval"},
     {"reenrol-superseded",
      "the station has given a newer certificate: install that again ('plantcert install' of its chain, where "
      "it is kept); where its key is lost, at the station: plantca list shows the current serial, plantca "
      "allow --replace SERIAL --code, then plantcert enroll --anew --code-file FILE",
-     false},
+     NULL},
     {"identity-revoked",
      "at the station: plantca allow --plant UUID --code (without --replace), then plantcert enroll --anew "
      "--code-file FILE",
-     false},
-    {"identity-held", "at the station: plantca release ends the hold", false},
+     NULL},
+    {"identity-held", "at the station: plantca release ends the hold", NULL},
 };
 
 static const struct cause *cause_of(int r)
@@ -116,38 +131,80 @@ static const struct cause *cause_of(int r)
     return NULL;
 }
 
-static int advise_cause(const struct cause *cause, const struct dev_enrol_report *report)
+/* Not yet: when, and how it goes without waiting. */
+static int advise_time(const char *text, const struct cause *cause, const struct dev *dev,
+                       const struct dev_enrol_report *report)
 {
-    char text[512], renew[PC_TIME_TEXT];
-    snprintf(text, sizeof text, "%s", pc_error_text());
-    if (!cause->later)
-        return pc_refuse("station-refused", "%s; %s", text, cause->hint);
+    const char *plant = dev->settings.plant ? dev->settings.plant : report->status.cn;
+    char renew[PC_TIME_TEXT];
     pc_time_format(report->status.renew_at, renew);
     return pc_refuse(
-        "station-refused", "%s; %s: by this PLC's settings it is due from %s%s", text, cause->hint, renew,
-        report->way == DEV_ENROL_REKEY ? "; the new key stays pending, 'plantcert enroll' goes on "
-                                         "with it then, 'plantcert forget' gives it up"
-                                       : "");
+        "station-refused",
+        "%s; %s: by this PLC's settings it is due from %s, and 'plantcert enroll' does it then%s; at once "
+        "only "
+        "if the station lets it: %s there, or plantca allow --plant %s --replace %s --code and plantcert "
+        "enroll --anew --code-file FILE",
+        text, cause->hint, renew,
+        report->way == DEV_ENROL_REKEY
+            ? " (the new key stays pending until then; 'plantcert forget' gives it up)"
+            : "",
+        cause->setting, plant, report->status.serial);
+}
+
+static int advise_cause(const struct cause *cause, const struct dev *dev,
+                        const struct dev_enrol_report *report)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    return cause->setting ? advise_time(text, cause, dev, report)
+                          : pc_refuse("station-refused", "%s; %s", text, cause->hint);
+}
+
+/* The station says the same of a plant that it does not know, of a code that is wrong, and of one whose time
+ * is over; and a new code would void one that is only mistyped. */
+static int advise_code(const struct dev *dev, const struct dev_enrol_order *order, const char *place)
+{
+    const char *plant = dev->settings.plant ? dev->settings.plant : "UUID";
+    char text[1024];
+    snprintf(text, sizeof text, "%s", pc_error_text());
+    if (order->code)
+        return pc_refuse("station-code",
+                         "%s; first check the code, all %d letters and digits of it, and that it was given "
+                         "for plant %s; then, at the station, look whether 'plantca plants' has that plant, "
+                         "with time left, and what the signer's log says; only then make a new code, which "
+                         "voids the one before: plantca allow --plant %s --code%s",
+                         text, PC_CODE_DIGITS, plant, plant, place);
+    return pc_refuse("station-code",
+                     "%s; give the one handed out for plant %s: plantcert enroll%s --code-file FILE; where "
+                     "'plantca plants' at the station has none for it: plantca allow --plant %s --code%s",
+                     text, plant, *place ? " --anew" : "", plant, place);
 }
 
 /* A refusal, with what the operator can do at the station. */
-static int advise(int r, const struct dev *dev, const struct dev_enrol_report *report)
+static int advise(int r, const struct dev *dev, const struct dev_enrol_order *order,
+                  const struct dev_enrol_report *report)
 {
-    const char *name = pc_error_name(), *plant = dev->settings.plant ? dev->settings.plant : "UUID";
+    const char *plant = dev->settings.plant ? dev->settings.plant : "UUID";
     const struct cause *cause = cause_of(r);
-    char text[512];
+    char text[1024], place[128] = "";
     if (!dev_refused_as(r, "station-refused") && !dev_refused_as(r, "station-code"))
         return r;
     if (cause)
-        return advise_cause(cause, report);
+        return advise_cause(cause, dev, report);
+    /* Whether it is current still, the station knows: --replace is refused where it is not. */
+    if (report->way == DEV_ENROL_ANEW && report->status.serial[0])
+        snprintf(place, sizeof place, " (and --replace %s, if 'plantca show' says that it is current still)",
+                 report->status.serial);
+    if (dev_refused_as(r, "station-code"))
+        return advise_code(dev, order, place);
     snprintf(text, sizeof text, "%s", pc_error_text());
-    if (report->way == DEV_ENROL_FIRST)
-        return pc_refuse(
-            name,
-            "%s; at the station: plantca allow --plant %s --code, then plantcert enroll --code-file FILE",
-            text, plant);
+    if (report->way == DEV_ENROL_FIRST || report->way == DEV_ENROL_ANEW)
+        return pc_refuse("station-refused",
+                         "%s; at the station: plantca allow --plant %s --code%s, then plantcert enroll%s "
+                         "--code-file FILE",
+                         text, plant, place, report->way == DEV_ENROL_ANEW ? " --anew" : "");
     return pc_refuse(
-        name,
+        "station-refused",
         "%s; where the station is not to renew this certificate (serial %s): plantca allow --plant %s "
         "--replace %s --code, then plantcert enroll --anew --code-file FILE",
         text, report->status.serial, plant, report->status.serial);
@@ -165,7 +222,7 @@ static bool forgives(int r, const struct dev_enrol_order *order, const struct de
 static bool forgives_refusal(int r, const struct dev_enrol_order *order, const struct dev_status *status)
 {
     const struct cause *cause = cause_of(r);
-    return cause && cause->later && order->way == DEV_ENROL_NEEDED && status->installed && !status->expired;
+    return cause && cause->setting && order->way == DEV_ENROL_NEEDED && status->installed && !status->expired;
 }
 
 static int enrol_once(struct dev *dev, const struct dev_enrol_order *order, struct dev_enrol_report *ret)
@@ -183,13 +240,13 @@ static int enrol_once(struct dev *dev, const struct dev_enrol_order *order, stru
     if (r == 0)
         r = visit_until(&visit, ret);
     if (forgives_refusal(r, order, &ret->status)) {
-        (void)advise(r, dev, ret);
+        (void)advise(r, dev, order, ret);
         pc_log(PC_LOG_WARNING, "%s; the certificate is valid", pc_error_text());
         ret->early = true;
         return 0;
     }
     if (!forgives(r, order, &ret->status))
-        return r < 0 ? advise(r, dev, ret) : 0;
+        return r < 0 ? advise(r, dev, order, ret) : 0;
     pc_log(PC_LOG_WARNING, "%s; the certificate is valid, so there is time", pc_error_text());
     ret->unasked = true;
     return 0;

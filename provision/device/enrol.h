@@ -20,6 +20,7 @@ struct dev_enrol_order {
     const char *url, *label;
     const struct pc_bytes
         *trust;                /* anchors of the station's own certificate, PEM; NULL: the installed ones */
+    const char *trust_name;    /* its file, for messages */
     const char *unfit;         /* why `trust` could not be read; NULL: it was, or none is configured */
     const struct pc_bytes *ca; /* anchors for the set, PEM; NULL: the installed ones, else `trust` */
     const struct pc_secret *code; /* for simpleenroll; NULL: none */

@@ -63,8 +63,14 @@ static int read_trust(const struct dev_enrol_order *order, const struct dev_inst
                              "no trust anchor is installed yet: which one stands behind the station's "
                              "certificate? give --trust FILE, or set [station] trust");
     visit->pinned = ca == held;
+    if (trust == held)
+        dev_path(visit->trust_name, "%s/ca.crt", visit->dev->settings.dir);
+    else
+        snprintf(visit->trust_name, sizeof visit->trust_name, "%s",
+                 order->trust_name ? order->trust_name : "[station] trust");
     if (pki_chain_parse(trust->data, trust->len, &visit->trust) < 0)
-        return pc_fail_named(PC_EUSAGE, "station-trust", "trust anchor of the station: %s", pc_error_text());
+        return pc_fail_named(PC_EUSAGE, "station-trust", "%s: no trust anchor of the station: %s",
+                             visit->trust_name, pc_error_text());
     return parse_given(ca, "trust anchor", &visit->anchors);
 }
 
@@ -162,6 +168,7 @@ int dev_visit_connect(const struct dev_visit *visit, unsigned timeout, EVP_PKEY 
         .url = order->url,
         .label = order->label,
         .anchors = visit->trust,
+        .anchors_name = visit->trust_name,
         .at = visit->at,
         .clock_unknown = visit->clock_unknown,
         .certificate = visit->shown,

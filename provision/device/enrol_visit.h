@@ -9,7 +9,8 @@
 struct dev_visit {
     struct dev *dev; /* borrowed, as is the order */
     const struct dev_enrol_order *order;
-    STACK_OF(X509) * trust;   /* for the station's certificate */
+    STACK_OF(X509) * trust;        /* for the station's certificate */
+    char trust_name[DEV_PATH_MAX]; /* its file */
     STACK_OF(X509) * anchors; /* held already, for the set; those of the first install are not chosen yet */
     bool pinned;              /* `anchors` are installed ones */
     X509 *shown;              /* the installed certificate; NULL: none is shown */

@@ -14,6 +14,7 @@ cat >>"$PLANTCA_CONFIG" <<CONF
 listen = 127.0.0.1:0
 socket = $WORK/signer.sock
 retry-after = 1s
+metrics = 127.0.0.1:0
 binding = yes
 early-renewal = yes
 rekey-interval = 0
@@ -28,15 +29,25 @@ refused() { json "is refused by name" "d[\"error\"][\"name\"] == \"$1\""; }
 key() { "$PLANTCERT" status --json --offline | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["current"]["key_sha256"])'; }
 is() { json "$1" "$2"; }
 
+expect 4 "a port where no TLS is spoken" enroll --url "https://${STATION_METRICS/127.0.0.1/localhost}"
+refused station-unreachable
+said "speaks no TLS" "says so"
 expect 5 "a plant that nobody knows" enroll
 refused station-code
+printf '01234-56789-ABCDE-FGHJK-MNPQR\n' >unknown
+chmod 600 unknown
+expect 5 "with some code" "$PLANTCERT" enroll --code-file unknown
+cp err unknown.err
 "$PLANTCA" allow --plant "$UUID1" --code --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["code"])' >code
 chmod 600 code
 tr 0-9ABCDEFGH 1-9ABCDEFGH0 <code >wrong
 chmod 600 wrong
-expect 5 "with a wrong code" enroll --code-file wrong
-refused station-code
-check "with its code" enroll --code-file code
+expect 5 "with a wrong code" "$PLANTCERT" enroll --code-file wrong
+same "$(cat err)" "$(cat unknown.err)" "is told what one is told whom nobody knows"
+said "first check the code.*plant $UUID1.*plantca plants.*only then.*plantca allow --plant $UUID1 --code$" "in the order in which things are looked at"
+tr A-Z- 'a-z ' <code | sed 's/0/o/g; s/1/l/g' >typed
+chmod 600 typed
+check "with its code, as people type" enroll --code-file typed
 is "is enrolled" 'd["way"] == "first" and d["enrolled"] and d["plant"] == "'"$UUID1"'"'
 check "the set is good" "$PLANTCERT" check
 serial=$(serial_of voke/device.crt)
@@ -66,5 +77,18 @@ is "the same key is certified" 'd["way"] == "anew" and d["enrolled"] and d["key_
 expect 5 "a revoked certificate" "$PLANTCERT" renew --json
 refused station-refused
 is "says how it goes on" '"--anew" in d["error"]["message"]'
+expect 5 "anew, without a code" "$PLANTCERT" enroll --anew
+said "plantca allow --plant $UUID1 --code \\(and --replace .* if .* current still\\)" "says what helps, whether or not it is current still"
+serial=$(serial_of voke/device.crt)
+expect 5 "to replace what is revoked" "$PLANTCA" allow --plant "$UUID1" --code --replace "$serial"
+code_of() { "$PLANTCA" allow --plant "$UUID1" --code --json "$@" | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["code"])'; }
+code_of >code
+check "as it was advised" enroll --anew --code-file code
+serial=$(serial_of voke/device.crt)
+expect 5 "while one is current, a code alone" "$PLANTCA" allow --plant "$UUID1" --code
+said "--replace $serial" "leads to the other half of the advice"
+code_of --replace "$serial" >code
+check "which helps then" enroll --anew --code-file code
+check "the set is good" "$PLANTCERT" check
 check "nothing is left loaded" swtpm_is_clean
 finish

@@ -16,10 +16,12 @@ refused station-trust
 sed -i '/^url/a trust = '"$WORK"'/CA.crt' "$PLANTCERT_CONFIG"
 expect 4 "no station" enroll --timeout 1s
 refused station-unreachable
+said "connection refused: nothing listens" "says why"
 check "a key waits, or none was made" test ! -e voke/current
 station
 expect 5 "another CA stands behind the station" enroll --trust FOREIGN.crt
 refused station-certificate
+json "says who made it, and which file was held against it" 'all(w in d["error"]["message"] for w in ("issued by /CN=CA", "the CAs of '"$WORK"'/FOREIGN.crt"))'
 cp CA.crt anyone.crt
 chmod 666 anyone.crt
 expect 2 "an anchor that anyone can exchange" enroll --trust anyone.crt
@@ -28,8 +30,13 @@ refused station-trust
 expect 2 "an anchor file that is empty" enroll --trust empty.crt
 refused station-trust
 expect 2 "one that is not there" enroll --trust gone.crt
+head -c 200 /dev/urandom >garbage.crt
+expect 2 "one that holds something else" enroll --trust garbage.crt
+refused station-trust
+json "names the file" 'd["error"]["message"].startswith("'"$WORK"'/garbage.crt: ")'
 expect 5 "another host is named" enroll --url "https://localhost:$PORT"
 refused station-certificate
+json "says which are" '"not name localhost, but IP:127.0.0.1 (" in d["error"]["message"]'
 for url in "https://127.0.0.1:$PORT/path" "https://127.0.0.1:$PORT?x" ftp://x http://127.0.0.1; do
     expect 2 "the address $url" enroll --url "$url"
 done
@@ -46,11 +53,12 @@ for lie in "wrong-key install-key" "wrong-uuid install-cn" "foreign chain-anchor
 done
 behave 401
 expect 5 "a code is wanted" enroll
-json "with what to do" 'd["error"]["name"] == "station-refused" or "plantca allow" in d["error"]["message"]'
+json "with what to do" 'd["error"]["name"] == "station-code" and all(w in d["error"]["message"] for w in ("--code-file FILE", "plantca plants", "plantca allow"))'
 for fault in close slow "503 3600" "for=cacerts=truncated"; do
     behave "${fault//=/ }"
     expect 4 "the station fails: $fault" enroll --timeout 1s
     refused station-unreachable
+    [ "$fault" != "503 3600" ] || json "both times are told" 'all(w in d["error"]["message"] for w in ("wait 3600 s", "is 1 s (--timeout)", "plantcert-enroll.timer"))'
 done
 # Two answers, each in its own time, would take five seconds.
 behave late 2.5
@@ -72,6 +80,17 @@ same "$(openssl x509 -in voke/device.crt -noout -subject -nameopt RFC2253)" "sub
 same "$(cat voke/ca.crt)" "$(cat CA.crt)" "with the anchor that was given"
 same "$(ours)" 1 "one key in the TPM"
 same "$(grep -c 'auth=-' est/log)" "$(wc -l <est/log)" "no code was sent"
+
+# --- another server than the station ---
+other=$(free_port)
+openssl s_server -accept "127.0.0.1:$other" -key est/station.key -cert est/station.crt -Verify 1 -quiet >other.out 2>&1 </dev/null &
+other_pid=$!
+PIDS+=("$other_pid")
+wait_for 10 sh -c "ss -ltn | grep -q 127.0.0.1:$other" || fail "the other server"
+expect 5 "a server that wants a certificate of everyone" enroll --anew --url "https://127.0.0.1:$other"
+refused station-refused
+said "as the broker's" "may be the broker"
+stop "$other_pid"
 
 # --- a valid set ---
 first=$(serial_of voke/device.crt)
@@ -137,7 +156,16 @@ check "leaves a key that waits" "$PLANTCERT" status --json
 json "and says with what it goes on" 'd["state"] == "rekey_pending" and "plantcert enroll" in d["next"]'
 behave for simplereenroll 403 identity-window
 expect 5 "outside the station's window" "$PLANTCERT" rekey --json
-json "says from when, and what becomes of the key" 'all(w in d["error"]["message"] for w in ("renewal window", "due from 20", "stays pending", "plantcert forget"))'
+json "says from when, and what becomes of the key" 'all(w in d["error"]["message"] for w in ("renewal window", "due from 20", "stays pending", "plantcert forget", "early-renewal = yes"))'
+expect 5 "renew, too" "$PLANTCERT" renew --json
+json "says from when, and how at once" 'all(w in d["error"]["message"] for w in ("due from 20", "early-renewal = yes", "enroll --anew")) and "pending" not in d["error"]["message"]'
+stop "$STATION"
+check "the station is away" enroll --timeout 1s
+json "a new key waits, and nothing is due" 'd["unasked"] and d["way"] == "rekey" and not d["due"]'
+check "told the same way" "$PLANTCERT" enroll --timeout 1s
+said "^The new key waits for its certificate; the installed one is valid until 20" "by both commands"
+station
+behave for simplereenroll 403 identity-window
 check "enroll meanwhile does not fail" enroll
 json "with a warning, and the key waits" 'd["early"] and d["way"] == "rekey" and not d["enrolled"] and any("renewal window" in w for w in d["warnings"])'
 for cause in "identity-revoked without --replace" "reenrol-superseded newer certificate" "identity-held plantca release"; do

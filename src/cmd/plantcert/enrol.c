@@ -76,6 +76,7 @@ static void read_trust(const char *path, struct plantcert_station *station, stru
 {
     int rc = check_writers(path);
 
+    order->trust_name = path;
     if (rc == 0)
         rc = check_there(path);
     if (rc == 0)
@@ -123,6 +124,8 @@ static void tell(struct cmd *cmd, const struct dev_enrol_report *report)
 static void say(struct cmd *cmd, const struct dev_enrol_report *report)
 {
     char until[PC_TIME_TEXT];
+    /* A rekey, which the operator has begun: nothing is due by the dates, as status says, too. */
+    bool waits = report->unasked && report->way == DEV_ENROL_REKEY && !report->status.due;
 
     if (report->installed) {
         plantcert_set_say(cmd, "Installed", &report->install);
@@ -132,7 +135,8 @@ static void say(struct cmd *cmd, const struct dev_enrol_report *report)
     cmd_set(cmd, "{s:s,s:s,s:o}", "plant", report->status.cn, "serial", report->status.serial, "not_after",
             cmd_json_time(report->status.not_after));
     cmd_say(cmd,
-            report->early     ? "Too early for the station; the certificate is valid until %s.\n"
+            waits           ? "The new key waits for its certificate; the installed one is valid until %s.\n"
+            : report->early ? "Too early for the station; the certificate is valid until %s.\n"
             : report->unasked ? "Due; the certificate is valid until %s.\n"
                               : "Nothing to do: the certificate is valid until %s.\n",
             until);

@@ -185,6 +185,11 @@ static int judge_status(const struct est_client *client, const struct est_answer
     if (status >= 300 && status < 400)
         return pc_refuse("station-redirect", "the station leads elsewhere (%ld): that is not followed",
                          status);
+    if (status == 404)
+        return pc_refuse("station-refused",
+                         "the station has no such address (404)%s; is it a station for EST, and [station] "
+                         "label right?",
+                         words);
     if (status >= 400 && status < 500)
         return pc_refuse("station-refused", "the station refuses (%ld)%s", status, words);
     return pc_refuse("est-status", "the station answers %ld, which EST does not know here", status);

@@ -12,6 +12,7 @@ struct est_client_options {
     const char *url;                /* https://host[:port], without a path */
     const char *label;              /* RFC 7030 §3.2.2, or NULL */
     const STACK_OF(X509) * anchors; /* the only ones that may stand behind the server's certificate */
+    const char *anchors_name;       /* where they came from, for messages */
     int64_t at;                     /* time by which the server's certificate is judged */
     bool clock_unknown;             /* NOT_YET_VALID of the server's chain, and nothing else, is tolerated */
     X509 *certificate;              /* of the client, with `chain` (or NULL) and `key`; NULL: none is shown */

@@ -22,7 +22,7 @@ struct est_client {
     bool fresh;                     /* a handshake has begun whose binding is not known yet */
     char binding[EST_BINDING_TEXT]; /* of the connection in use; "" when there is none */
     int alert;                      /* fatal, that the server sent; EST_NONE */
-    char untrusted[512];            /* why the server's certificate was refused; "" */
+    char untrusted[1536];           /* why the server's certificate was refused; "" */
     char words[CURL_ERROR_SIZE];    /* libcurl's */
 };
 

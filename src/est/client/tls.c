@@ -3,11 +3,15 @@
 #include <openssl/err.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "src/base/error.h"
 #include "src/est/client/exchange.h"
 #include "src/pki/chain.h"
+#include "src/pki/name.h"
 #include "src/pki/openssl.h"
+
+#define SHOWN_MAX 300 /* bytes of names that a certificate has */
 
 static bool named(X509 *leaf, const char *host)
 {
@@ -15,6 +19,31 @@ static bool named(X509 *leaf, const char *host)
     ASN1_OCTET_STRING *PC_CLEANUP(ASN1_OCTET_STRING_free_ref) address = a2i_IPADDRESS(host);
     ERR_clear_error();
     return address ? X509_check_ip_asc(leaf, host, 0) == 1 : X509_check_host(leaf, host, 0, flags, NULL) == 1;
+}
+
+/* Which names it does have, so that one of them can go into the URL. Others chose them. */
+static int refuse_name(X509 *leaf, const char *host)
+{
+    pc_autofree char *text = NULL;
+    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    bool some = sk_GENERAL_NAME_num(names) > 0 && pki_san_format(names, &text) == 0;
+    GENERAL_NAMES_free(names);
+    ERR_clear_error();
+    if (!some)
+        return pc_refuse("station-certificate", "it does not name %s, nor anything (RFC 6125 §6.4)", host);
+    pki_name_disarm(text);
+    return pc_refuse("station-certificate", "it does not name %s, but %.*s%s (RFC 6125 §6.4)", host,
+                     SHOWN_MAX, text, strlen(text) > SHOWN_MAX ? "..." : "");
+}
+
+/* Who made it, and whom it was held against. */
+static int tell_issuer(const STACK_OF(X509) * chain, const char *anchors)
+{
+    pc_autofree char *issuer = NULL;
+    if (pki_name_format(X509_get_issuer_name(sk_X509_value(chain, sk_X509_num(chain) - 1)), &issuer) == 0)
+        pki_name_disarm(issuer);
+    return pc_refuse("station-certificate", "%s; it was issued by %.*s, and trusted are the CAs of %s",
+                     pc_error_text(), SHOWN_MAX, issuer ? issuer : "?", anchors ? anchors : "this PLC");
 }
 
 /* The whole verdict on the server (RFC 6125 §6, RFC 5280 §6), in the place of OpenSSL's own and its store. */
@@ -27,9 +56,12 @@ static int judge(X509_STORE_CTX *context, void *argument)
         .ignore_not_yet = client->options.clock_unknown,
         .purpose = X509_PURPOSE_SSL_SERVER,
     };
-    int r = pki_chain_verify(X509_STORE_CTX_get0_untrusted(context), &rules);
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_untrusted(context);
+    int r = pki_chain_verify(chain, &rules);
+    if (r < 0 && strcmp(pc_error_name(), "chain-anchor") == 0 && sk_X509_num(chain) > 0)
+        r = tell_issuer(chain, client->options.anchors_name);
     if (r == 0 && !named(X509_STORE_CTX_get0_cert(context), client->host))
-        r = pc_refuse("station-certificate", "it does not name %s (RFC 6125 §6.4)", client->host);
+        r = refuse_name(X509_STORE_CTX_get0_cert(context), client->host);
     if (r < 0)
         snprintf(client->untrusted, sizeof client->untrusted, "%s", pc_error_text());
     X509_STORE_CTX_set_error(context, r == 0 ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);

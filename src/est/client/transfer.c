@@ -1,4 +1,5 @@
 /* One HTTP request by libcurl, and what its failure means. Which requests there are is client.c's. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,34 @@ static bool alert_refuses(int alert)
            alert == SSL_AD_CERTIFICATE_REQUIRED;
 }
 
+/* What is most likely behind a connection that came to nothing, or "". */
+static const char *likely(const struct est_client *client, CURLcode code)
+{
+    long error = 0;
+    curl_easy_getinfo(client->easy, CURLINFO_OS_ERRNO, &error);
+    /* OpenSSL's reason for a first record that is none; libcurl passes on the text alone. */
+    bool plain = strstr(client->words, "wrong version number") || strstr(client->words, "http request");
+    if (code == CURLE_COULDNT_CONNECT && error == ECONNREFUSED)
+        return ": connection refused: nothing listens at that port";
+    if (code == CURLE_COULDNT_CONNECT && (error == EHOSTUNREACH || error == ENETUNREACH))
+        return ": no way leads there from this network";
+    if (code == CURLE_COULDNT_RESOLVE_HOST)
+        return ": is the name right, and is there a name server?";
+    if (code == CURLE_SSL_CONNECT_ERROR && plain)
+        return ": what answers speaks no TLS: is that the station's port?";
+    return "";
+}
+
+/* A station asks whoever enrols for the first time for no certificate; brokers ask everyone. */
+static int refuse_alert(const struct est_client *client)
+{
+    bool other = !client->options.certificate &&
+                 (client->alert == SSL_AD_CERTIFICATE_REQUIRED || client->alert == SSL_AD_HANDSHAKE_FAILURE);
+    return pc_refuse("station-refused", "the station ends the handshake with TLS alert %d: %s%s",
+                     client->alert, SSL_alert_desc_string_long(client->alert),
+                     other ? "; is that the station's port, or another server's, as the broker's?" : "");
+}
+
 static int judge_failure(const struct est_client *client, const struct est_answer *answer, CURLcode code)
 {
     /* "Failed to connect to HOST port N after 0 ms: Couldn't connect to server" says it twice. */
@@ -66,8 +95,7 @@ static int judge_failure(const struct est_client *client, const struct est_answe
         return pc_refuse("est-size", "the station's answer is too long: over %d bytes, or over %d of headers",
                          EST_BODY_MAX, HEADERS_MAX);
     if (alert_refuses(client->alert))
-        return pc_refuse("station-refused", "the station ends the handshake with TLS alert %d: %s",
-                         client->alert, SSL_alert_desc_string_long(client->alert));
+        return refuse_alert(client);
     switch ((int)code) {
     case CURLE_PEER_FAILED_VERIFICATION:
         return pc_refuse("station-certificate", "the station's certificate is not to be trusted: %s", words);
@@ -76,7 +104,8 @@ static int judge_failure(const struct est_client *client, const struct est_answe
     case CURLE_FAILED_INIT:
         return pc_fail(PC_EFAIL, "the request cannot be made: %s", words);
     default:
-        return pc_fail_named(PC_EUNREACH, "station-unreachable", "%s: %s", client->options.url, words);
+        return pc_fail_named(PC_EUNREACH, "station-unreachable", "%s: %s%s", client->options.url, words,
+                             likely(client, code));
     }
 }
 
