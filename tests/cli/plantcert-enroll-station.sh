@@ -6,6 +6,10 @@
 . "$PC_SOURCE/tests/cli/setup.sh"
 # shellcheck source=tests/lib/station.sh
 . "$PC_SOURCE/tests/lib/station.sh"
+# shellcheck source=tests/lib/station_cuts.sh
+. "$PC_SOURCE/tests/lib/station_cuts.sh"
+# shellcheck disable=SC2034 # for station_cuts.sh
+INTERCEPT=${1:?}
 cd "$WORK" || exit 1
 export TMPDIR=$WORK
 ca_prepare
@@ -91,4 +95,13 @@ code_of --replace "$serial" >code
 check "which helps then" enroll --anew --code-file code
 check "the set is good" "$PLANTCERT" check
 check "nothing is left loaded" swtpm_is_clean
+
+# --- cut off, and run again: a few points; plantcert-enroll-cuts.sh has more ---
+check "forget" "$PLANTCERT" forget --force -q
+for point in "term enroll 105" "kill enroll 123" "term renew 55" "kill rekey 95" "kill rekey 128"; do
+    read -r signal way at <<<"$point"
+    [ -e "cut.whole.$way" ] || check "$way, undisturbed" cut_undisturbed "$way"
+    check "$way: $signal at call $at, and again" cut_at "$signal" "$way" "$at"
+    same "$CUT_OVER" no "it was cut off"
+done
 finish
