@@ -8,12 +8,13 @@ char *pc_csv_begin(char *line)
     return strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
 }
 
-const char *pc_csv_field(char **at, char **ret)
+const char *pc_csv_field(char **at, char separator, char **ret)
 {
+    const char ends[] = {separator, '"', '\0'};
     char *from = *at, *to = *at;
     *ret = to;
     if (*from != '"') {
-        from += strcspn(from, ",\"");
+        from += strcspn(from, ends);
         if (*from == '"')
             return "a quotation mark inside a field that is not quoted";
         to = from;
@@ -24,7 +25,7 @@ const char *pc_csv_field(char **at, char **ret)
             from += *from == '"';
         }
         from++;
-        if (*from && *from != ',')
+        if (*from && *from != separator)
             return "text behind a quoted field";
     }
     *at = *from ? from + 1 : NULL;

@@ -19,6 +19,7 @@ struct ca_admission_order {
     const char *replace; /* serial of the current certificate that the new key may replace, or NULL */
     int revoke_old;      /* CRLReason for what is replaced; -1: its overlap is granted */
     const char *note;    /* or NULL */
+    bool leave_enrolled; /* a plant that has its certificate is no error: nothing is done */
 };
 /* One row, as it is on record; what is derived is derived now. */
 struct ca_admission {
@@ -33,6 +34,9 @@ struct ca_admission {
     char by[160];                            /* who admitted: user (and login name) on which host */
     char note[256];
     bool voids_code; /* as ca_admit tells it: a code handed out before was good until now */
+    /* As ca_admit tells it: serial of the certificate for which the plant was left as it is (leave_enrolled),
+     * and not admitted; `id` is 0. */
+    char enrolled[PKI_SERIAL_TEXT];
 };
 /* A request that waits for an operator: of one key. */
 struct ca_waiting {

@@ -9,7 +9,9 @@
 #include "src/base/error.h"
 #include "src/base/time.h"
 
-static int judge_order(struct ca *ca, const struct ca_admission_order *order)
+/* `ret_enrolled`: serial of the certificate for which there is nothing to do, or "". */
+static int judge_order(struct ca *ca, const struct ca_admission_order *order,
+                       char ret_enrolled[PKI_SERIAL_TEXT])
 {
     struct ledger_rows PC_CLEANUP(ledger_rows_clear) rows = {0};
     const struct ca_record *current = NULL;
@@ -32,7 +34,10 @@ static int judge_order(struct ca *ca, const struct ca_admission_order *order)
         return pc_refuse("identity-replace", "%s: %s is not the current certificate%s%s", order->plant,
                          order->replace, current ? "; that is " : ", there is none",
                          current ? current->serial : "");
-    if (current && !order->replace)
+    ret_enrolled[0] = '\0';
+    if (current && order->leave_enrolled)
+        memcpy(ret_enrolled, current->serial, PKI_SERIAL_TEXT);
+    else if (current && !order->replace)
         return pc_refuse("admission-current",
                          "%s: certificate %s is current; --replace %s admits a key that takes its place",
                          order->plant, current->serial, current->serial);
@@ -104,13 +109,20 @@ static int admit(struct ca *ca, const struct ca_admission_order *order, struct c
     return r;
 }
 
+/* `ret` may be NULL. */
 static int judge_all(struct ca *ca, const struct ca_admission_order *orders, size_t count,
-                     void (*refused)(void *context, size_t index), void *context)
+                     void (*refused)(void *context, size_t index), void *context, struct ca_admission *ret)
 {
     struct ca_failure first = {0};
     size_t failed = 0;
     for (size_t i = 0; i < count; i++) {
-        int r = judge_order(ca, &orders[i]);
+        char enrolled[PKI_SERIAL_TEXT];
+        int r = judge_order(ca, &orders[i], enrolled);
+        if (r == 0 && ret) {
+            ret[i] = (struct ca_admission){.kind = orders[i].kind, .state = "enrolled"};
+            snprintf(ret[i].plant, sizeof ret[i].plant, "%s", orders[i].plant);
+            memcpy(ret[i].enrolled, enrolled, sizeof enrolled);
+        }
         if (r == 0)
             continue;
         if (r != PC_EREFUSED)
@@ -131,7 +143,7 @@ int ca_admit_judge(struct ca *ca, const struct ca_admission_order *orders, size_
     if (r < 0)
         return r;
     open = ca->ledger;
-    return judge_all(ca, orders, count, refused, context);
+    return judge_all(ca, orders, count, refused, context, NULL);
 }
 
 int ca_admit_all(struct ca *ca, const struct ca_admission_order *orders, size_t count,
@@ -141,9 +153,10 @@ int ca_admit_all(struct ca *ca, const struct ca_admission_order *orders, size_t 
     struct ledger *open PC_CLEANUP(ledger_rollback_ref) = NULL;
     int r = ca_begin(ca, &open);
     if (r == 0)
-        r = judge_all(ca, orders, count, refused, context);
+        r = judge_all(ca, orders, count, refused, context, ret);
     for (size_t i = 0; r == 0 && i < count; i++)
-        r = admit(ca, &orders[i], &ret[i], ret_codes[i]);
+        if (ret[i].enrolled[0] == '\0')
+            r = admit(ca, &orders[i], &ret[i], ret_codes[i]);
     if (r == 0)
         r = ca_commit(ca, &open);
     if (r < 0)

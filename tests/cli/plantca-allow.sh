@@ -113,12 +113,23 @@ expect 2 "with --replace" import "$(u 1)\n" --replace 01
 expect 1 "a file that is not there" allow --import none.csv
 expect 2 "lines that are wrong" import "$(u 1)\nplc2\n$(u 3),maybe\n$(u 4),code,note,more\n$(u 5),\"code\n$(u 1),pending\n$(u 6),code,a\001b\n" --json
 json "are all told" 'd["error"]["name"] == "shift-syntax" and "6 lines are wrong" in d["error"]["message"]'
-same "$(grep -oE 'shift.csv:[0-9]+' err | sort | tr '\n' ' ')" "shift.csv:2 shift.csv:3 shift.csv:4 shift.csv:5 shift.csv:6 shift.csv:7 " "by their numbers"
-expect 2 "a table with semicolons" import "uuid;how\n$(u 1);code;note\n\"$(u 2)\";\"code\"\n"
-same "$(grep -c 'semicolons between the fields' err)" 2 "... is told as one"
-expect 2 "a wrong line and a plant that has a certificate" import "plc2\n$(u 1)\n$UUID1\n"
-same "$(grep -oE 'shift.csv:[0-9]+: ' err | tr '\n' ' ')" "shift.csv:1:  shift.csv:3:  " "... are told in one go"
+same "$(grep -oE 'shift.csv:[0-9]+' err | tr '\n' ' ')" "shift.csv:2 shift.csv:3 shift.csv:4 shift.csv:5 shift.csv:6 shift.csv:7 " "by their numbers, in the order of the file"
+expect 2 "a line with two separators" import "uuid;how\n$(u 1);code,note\n$(u 2),code;note\n"
+same "$(grep -c 'neither code nor pending' err)" 2 "... has the first of them"
+expect 2 "a wrong line, one twice, and a plant whose certificate is on hold" import "$UUID1\n$(u 1)\n$(u 1)\nplc2\n"
+same "$(grep -oE 'shift.csv:[0-9]+: ' err | tr '\n' ' ')" "shift.csv:1:  shift.csv:3:  shift.csv:4:  " "... are told in one go, in the order of the file"
+expect 2 "a header that is none" import ",,\nUnit,how\n$(u 1)\n"
+said "shift.csv:2: .*a header would begin with \"uuid\" or \"plant\"" "... is told which is"
+expect 2 "one that comes too late" import "$(u 1)\nuuid,how\n"
+expect 2 "notes in Windows-1250" import "$(u 1),code,line\n$(u 2),code,p\xf8edn\xed\n"
+said 'shift.csv:2: not in UTF-8 .*save the table as "CSV UTF-8"' "... are told by their line, with what to do"
+for order in LE BE; do
+    { [ $order = LE ] && printf '\xff\xfe' || printf '\xfe\xff'; printf 'uuid,how\r\n%s,code\r\n' "$(u 1)" | iconv -f UTF-8 -t UTF-16$order; } >wide.csv
+    expect 2 "UTF-16$order" allow --import wide.csv
+    said 'wide.csv: in UTF-16: save the table as "CSV UTF-8"' "... is told what to do"
+done
 expect 2 "a NUL" import "$(u 1)\0\n"
+expect 2 "rows of a table without anything in them" import ",,\r\n;;\r\n  \r\n\r\n"
 expect 5 "one plant that is refused" import "$(u 1)\n$UUID1\n$(u 2)\n" --json
 json "is named, and stops them all" 'd["error"]["name"] == "identity-held" and "nobody was admitted" in d["error"]["message"]'
 expect 5 "onto a file that is there" import "$(u 1)\n" -o there
@@ -129,6 +140,9 @@ same "$(sed -n 3p out | cut -d, -f2)" "" "without a code for what waits"
 same "$(ledger_sql "SELECT group_concat(proof || ' ' || note, '; ') FROM (SELECT * FROM admission ORDER BY id DESC LIMIT 4) AS a")" \
     'code spare; code left, "hot"; pending morning; code morning' "as the lines say"
 check "its codes" claim "$(u 3)" k6 "$(sed -n 4p out | cut -d, -f2)"
+check "from a spreadsheet where the comma is for decimals" import "\xef\xbb\xbf;;\r\n\"Plant\";how;note\r\n$(u 12);;1,5 kW\r\n;;\r\n  \r\n$(u 13);pending;\xc5\x99ada 2\r\n$(u 14)\tcode\tunit, 3\r\n" -o czech.csv
+same "$(ledger_sql "SELECT group_concat(proof || ' ' || note, '; ') FROM (SELECT * FROM admission ORDER BY id DESC LIMIT 3) AS a")" \
+    'code unit, 3; pending řada 2; code 1,5 kW' "... fields are apart by what each line says, rows of nothing are none"
 check "into a file" import "$(u 8)\n$(u 9)\n" -o codes.csv --json
 json "and not into JSON" 'len(lines) == 2 and "code" not in d and d["plant"] == "'"$(u 9)"'"'
 same "$(stat -c '%a' codes.csv) $(wc -l <codes.csv)" "600 3" "0600"
@@ -144,6 +158,23 @@ check "by approval" allow --plant "$(u 8)" --pending --json
 json "the same as JSON" 'd["voids_code"] is True'
 check "and once more" allow --plant "$(u 8)" --pending --json
 json "nothing that was handed out" 'd["voids_code"] is False'
+# A shift of which one has its certificate, and an open admission for the PLC that takes its place.
+import "$(u 20)\n$(u 21)\n" -o done.csv >out
+new_csr "$(u 20)" done.key done.csr
+"$PLANTCA" sign -q --plant "$(u 20)" done.csr -o done.crt
+done=$(serial_of done.crt)
+next=$(allow --plant "$(u 20)" --code --replace "$done" 2>/dev/null)
+check "the same shift again, one of which has its certificate" import "uuid\n$(u 20)\n$(u 21)\n" -o done2.csv
+said "^shift.csv:2: $(u 20) has its certificate, $done$" "... tells which"
+said "^Enrolled before, and left as it is: 1 plant$" "... and how many"
+said "^Admitted: 1 plant$" "... admits the others"
+said "^Void: 1 earlier code" "... in place of their earlier codes alone"
+same "$(cut -d, -f1 done2.csv | tr '\n' ' ')" "uuid $(u 21) " "... which alone have new ones"
+check "... the code for the one that has its certificate is good as before" claim "$(u 20)" k7 "$next"
+before=$(rows)
+check "a shift that is done, as JSON" import "$(u 20)\n" --json
+json "is no error" 'len(lines) == 1 and set(d) == {"schema", "plant", "state", "serial"} and d["state"] == "enrolled" and d["serial"] == "'"$done"'"'
+same "$(rows)" "$before" "... and admits nobody"
 for i in $(seq 500); do u $((1000 + i)); echo; done >many.csv
 check "five hundred" allow --import many.csv -o many.codes
 same "$(sort -u -t, -k2,2 many.codes | wc -l)" 501 "have codes of their own"

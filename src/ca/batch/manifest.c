@@ -79,7 +79,7 @@ static int read_line(struct manifest *m)
 
 static int take_field(const struct manifest *m, char **at, char **ret)
 {
-    const char *fault = pc_csv_field(at, ret);
+    const char *fault = pc_csv_field(at, ',', ret);
     return fault ? syntax(m, "%s", fault) : 0;
 }
 

@@ -14,6 +14,13 @@
 #define PLANTS_MAX 100000
 #define NOTE_MAX 255
 #define COMPLAINTS_MAX 1000 /* lines of which it is said what is wrong */
+#define SEPARATORS ",;\t"   /* a line's own is the first that it holds: no UUID holds one */
+#define IN_UTF8 "save the table as \"CSV UTF-8\""
+
+struct complaint {
+    size_t line;
+    char *text; /* owned */
+};
 
 struct shift {
     struct cmd *cmd;
@@ -24,23 +31,49 @@ struct shift {
     struct ca_admission_order *orders;      /* text borrowed from `file` */
     size_t *lines;                          /* of each */
     size_t count, room, faults;
+    bool begun; /* a line with something in it was read */
+    struct complaint complaints[COMPLAINTS_MAX];
+    size_t complaint_count;
 };
 
-static void shift_clear(struct shift *s)
+static void shift_free(struct shift *s)
 {
+    if (s == NULL)
+        return;
     free(s->orders);
     free(s->lines);
+    for (size_t i = 0; i < s->complaint_count; i++)
+        free(s->complaints[i].text);
     pc_bytes_clear(&s->file);
+    free(s);
+}
+PC_DEFINE_CLEANUP(struct shift, shift_free);
+
+/* Kept until all is known: it is told in the order of the lines. */
+static void complain(struct shift *s, size_t line, const char *what)
+{
+    char *text = s->faults++ < COMPLAINTS_MAX ? strdup(what) : NULL;
+
+    if (text != NULL)
+        s->complaints[s->complaint_count++] = (struct complaint){line, text};
 }
 
-/* All that is wrong is told, and the first of it is the error. */
-static void complain(struct shift *s, size_t line, const char *what)
+static int compare_lines(const void *a, const void *b)
+{
+    const struct complaint *left = a, *right = b;
+
+    return (left->line > right->line) - (left->line < right->line);
+}
+
+static void tell_complaints(struct shift *s)
 {
     char text[512];
 
-    snprintf(text, sizeof text, "%s:%zu: %s", s->path, line, what);
-    if (s->faults++ < COMPLAINTS_MAX)
+    qsort(s->complaints, s->complaint_count, sizeof *s->complaints, compare_lines);
+    for (size_t i = 0; i < s->complaint_count; i++) {
+        snprintf(text, sizeof text, "%s:%zu: %s", s->path, s->complaints[i].line, s->complaints[i].text);
         cmd_complain(s->cmd, "", text);
+    }
 }
 
 static int grow(struct shift *s)
@@ -59,25 +92,25 @@ static int grow(struct shift *s)
     return 0;
 }
 
-/* As spreadsheets write them where the comma is for decimals. No UUID holds one. */
-static bool has_semicolons(const char *line)
+static bool is_utf8(const char *text)
 {
-    const char *end = line + strcspn(line, ",;");
+    json_t *string = json_string(text);
 
-    return *end == ';' && end - line <= PKI_UUID_TEXT + 1;
+    json_decref(string);
+    return string != NULL;
 }
 
 /* What is wrong with the fields, or NULL. */
 static const char *read_fields(const struct shift *s, char *at, struct ca_admission_order *ret)
 {
-    char *plant = NULL, *proof = NULL, *note = NULL;
-    const char *fault = has_semicolons(at) ? "semicolons between the fields: save the table with commas"
-                                           : pc_csv_field(&at, &plant);
+    char *plant = NULL, *proof = NULL, *note = NULL, separator = at[strcspn(at, SEPARATORS)];
+    const char *fault = is_utf8(at) ? pc_csv_field(&at, separator, &plant)
+                                    : "not in UTF-8 (but Windows-1250 or 1252, perhaps): " IN_UTF8;
 
     if (fault == NULL && at != NULL)
-        fault = pc_csv_field(&at, &proof);
+        fault = pc_csv_field(&at, separator, &proof);
     if (fault == NULL && at != NULL)
-        fault = pc_csv_field(&at, &note);
+        fault = pc_csv_field(&at, separator, &note);
     if (fault != NULL)
         return fault;
     if (at != NULL)
@@ -99,6 +132,22 @@ static const char *read_fields(const struct shift *s, char *at, struct ca_admiss
     return plantca_allow_valid(s->cmd, ret->kind, &ret->valid) != 0 ? pc_error_text() : NULL;
 }
 
+/* The first line with something in it may name the columns. */
+static bool is_header(const char *text)
+{
+    text += *text == '"';
+    return strncasecmp(text, "uuid", 4) == 0 || strncasecmp(text, "plant", 5) == 0;
+}
+
+static void complain_of_line(struct shift *s, size_t line, const char *fault, bool header)
+{
+    char text[384];
+
+    snprintf(text, sizeof text, "%s%s", fault,
+             header ? " (a header would begin with \"uuid\" or \"plant\")" : "");
+    complain(s, line, text);
+}
+
 static int read_line(struct shift *s, char *text, size_t line)
 {
     struct ca_admission_order order = *s->order;
@@ -108,12 +157,15 @@ static int read_line(struct shift *s, char *text, size_t line)
         text[len - 1] = '\0';
     if (line == 1)
         text = pc_csv_begin(text);
-    bool header = line == 1 && (strncasecmp(text, "uuid", 4) == 0 || strncasecmp(text, "plant", 5) == 0);
-    if (*text == '\0' || header)
+    if (text[strspn(text, SEPARATORS " ")] == '\0')
+        return 0; /* a row of a table without anything in it */
+    bool first = !s->begun;
+    s->begun = true;
+    if (first && is_header(text))
         return 0;
     const char *fault = read_fields(s, text, &order);
     if (fault != NULL) {
-        complain(s, line, fault);
+        complain_of_line(s, line, fault, first && order.plant == NULL);
         return 0;
     }
     if (s->count == PLANTS_MAX)
@@ -169,13 +221,26 @@ static int judge_rest(struct shift *s)
     return rc == PC_EREFUSED ? 0 : rc;
 }
 
+/* UTF-16 is what spreadsheets call "Unicode text". */
+static int check_encoding(const struct shift *s)
+{
+    const unsigned char *data = s->file.data;
+
+    if (s->file.len >= 2 && ((data[0] == 0xff && data[1] == 0xfe) || (data[0] == 0xfe && data[1] == 0xff)))
+        return pc_fail_named(PC_EUSAGE, "shift-syntax", "%s: in UTF-16: " IN_UTF8, s->path);
+    if (s->file.len > 0 && memchr(data, '\0', s->file.len) != NULL)
+        return pc_fail_named(PC_EUSAGE, "shift-syntax", "%s: holds a NUL, as no text in UTF-8 does: " IN_UTF8,
+                             s->path);
+    return 0;
+}
+
 static int read_shift(struct shift *s)
 {
     int rc = pc_file_read(s->path, FILE_MAX, &s->file);
     size_t line = 1;
 
-    if (rc == 0 && s->file.len > 0 && memchr(s->file.data, '\0', s->file.len) != NULL)
-        return pc_fail(PC_EUSAGE, "%s: holds a NUL", s->path);
+    if (rc == 0)
+        rc = check_encoding(s);
     for (char *at = (char *)s->file.data; rc == 0 && at != NULL && *at != '\0'; line++) {
         char *end = strchr(at, '\n');
         if (end != NULL)
@@ -208,6 +273,11 @@ static int tell_shift(struct shift *s, const struct ca_admission *admissions, ch
         return pc_fail(PC_EFAIL, "out of memory");
     fprintf(text, "uuid,code,expires\n");
     for (size_t i = 0; i < s->count; i++) {
+        if (admissions[i].enrolled[0] != '\0') {
+            cmd_line(s->cmd, json_pack("{s:s,s:s,s:s}", "plant", admissions[i].plant, "state",
+                                       admissions[i].state, "serial", admissions[i].enrolled));
+            continue;
+        }
         pc_time_format(admissions[i].expires_at, until);
         fprintf(text, "%s,%s,%s\n", admissions[i].plant, codes[i], until);
         if (s->cmd->json)
@@ -226,6 +296,21 @@ static int tell_shift(struct shift *s, const struct ca_admission *admissions, ch
     return rc != 0 ? pc_fail_in("admitted, but the codes are lost (import the file again)") : 0;
 }
 
+/* Of whom there was nothing to do: the same shift comes again once some of it is done. */
+static size_t tell_enrolled(const struct shift *s, const struct ca_admission *admissions)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        if (admissions[i].enrolled[0] != '\0' && count++ < COMPLAINTS_MAX)
+            cmd_say(s->cmd, "%s:%zu: %s has its certificate, %s\n", s->path, s->lines[i], admissions[i].plant,
+                    admissions[i].enrolled);
+    if (count > 0)
+        cmd_say(s->cmd, "Enrolled before, and left as %s: %zu plant%s\n", count == 1 ? "it is" : "they are",
+                count, CMD_S(count));
+    return count;
+}
+
 /* Codes that were handed out, and are good for nothing from here on. */
 static void tell_void(const struct shift *s, const struct ca_admission *admissions)
 {
@@ -238,33 +323,50 @@ static void tell_void(const struct shift *s, const struct ca_admission *admissio
                 s->count == 1 ? "this plant" : "these plants");
 }
 
-int plantca_allow_shift(struct cmd *cmd, struct ca *ca, const struct ca_admission_order *order)
+static void tell_summary(const struct shift *s, const struct ca_admission *admissions)
 {
-    PC_CLEANUP(shift_clear)
-    struct shift s = {.cmd = cmd, .ca = ca, .path = cmd_value(cmd, "import"), .order = order};
-    pc_autofree struct ca_admission *admissions = NULL;
-    pc_autofree char(*codes)[CA_CODE_TEXT] = NULL;
-    int rc = read_shift(&s);
+    const char *out = cmd_value(s->cmd, "out");
+    size_t admitted;
 
-    if (rc != 0)
-        return rc;
-    admissions = calloc(s.count, sizeof *admissions);
-    codes = calloc(s.count, sizeof *codes);
+    s->cmd->summary = cmd_is_stdout(out) ? stderr : stdout;
+    admitted = s->count - tell_enrolled(s, admissions);
+    cmd_say(s->cmd, "Admitted: %zu plant%s\n", admitted, CMD_S(admitted));
+    tell_void(s, admissions);
+    if (!cmd_is_stdout(out))
+        cmd_say(s->cmd, "Codes in: %s\n", out);
+}
+
+static int admit_shift(struct shift *s)
+{
+    pc_autofree struct ca_admission *admissions = calloc(s->count, sizeof *admissions);
+    pc_autofree char(*codes)[CA_CODE_TEXT] = calloc(s->count, sizeof *codes);
+
     if (admissions == NULL || codes == NULL)
         return pc_fail(PC_EFAIL, "out of memory");
-    rc = ca_admit_all(ca, s.orders, s.count, tell_refused, &s, admissions, codes);
-    if (rc != 0 && s.faults > 0)
-        rc = pc_fail_named(rc, pc_error_name(), "%s: %zu plant%s refused; nobody was admitted", s.path,
-                           s.faults, s.faults == 1 ? " is" : "s are");
+    int rc = ca_admit_all(s->ca, s->orders, s->count, tell_refused, s, admissions, codes);
+    if (rc != 0 && s->faults > 0)
+        rc = pc_fail_named(rc, pc_error_name(), "%s: %zu plant%s refused; nobody was admitted", s->path,
+                           s->faults, s->faults == 1 ? " is" : "s are");
     if (rc == 0)
-        rc = tell_shift(&s, admissions, codes);
-    explicit_bzero(codes, s.count * sizeof *codes);
-    if (rc != 0)
-        return rc;
-    cmd->summary = cmd_is_stdout(cmd_value(cmd, "out")) ? stderr : stdout;
-    cmd_say(cmd, "Admitted: %zu plant%s\n", s.count, CMD_S(s.count));
-    tell_void(&s, admissions);
-    if (!cmd_is_stdout(cmd_value(cmd, "out")))
-        cmd_say(cmd, "Codes in: %s\n", cmd_value(cmd, "out"));
-    return 0;
+        rc = tell_shift(s, admissions, codes);
+    explicit_bzero(codes, s->count * sizeof *codes);
+    if (rc == 0)
+        tell_summary(s, admissions);
+    return rc;
+}
+
+int plantca_allow_shift(struct cmd *cmd, struct ca *ca, const struct ca_admission_order *order)
+{
+    PC_CLEANUP(shift_free_ref) struct shift *s = calloc(1, sizeof *s);
+    struct ca_admission_order each = *order;
+
+    if (s == NULL)
+        return pc_fail(PC_EFAIL, "out of memory");
+    each.leave_enrolled = true;
+    *s = (struct shift){.cmd = cmd, .ca = ca, .path = cmd_value(cmd, "import"), .order = &each};
+    int rc = read_shift(s);
+    if (rc == 0)
+        rc = admit_shift(s);
+    tell_complaints(s);
+    return rc;
 }
