@@ -61,7 +61,8 @@ int ca_list(struct ca *ca, const struct ca_list_options *options,
     struct ledger_query query = queries[options->filter];
     query.limit = options->limit;
     /* Each publication makes one, for an hour. */
-    query.profile_not = options->all ? NULL : pki_profile_probe.name;
+    query.profile = options->profile;
+    query.profile_not = options->all || options->profile ? NULL : pki_profile_probe.name;
     int r = options->after ? row_of(ca, options->after, &query.after) : 0;
     return r < 0 ? r : ca->ledger->ops->find(ca->ledger, &query, tell, &listener);
 }

@@ -16,10 +16,11 @@ enum ca_filter {
 };
 struct ca_list_options {
     enum ca_filter filter;
-    int64_t within;    /* seconds, for CA_EXPIRING: current, ends before now + within */
-    int64_t limit;     /* at most so many; 0: all */
-    const char *after; /* serial (hex) behind which to go on; NULL: from the start */
-    bool all;          /* those made for a probe, too */
+    int64_t within;      /* seconds, for CA_EXPIRING: current, ends before now + within */
+    int64_t limit;       /* at most so many; 0: all */
+    const char *after;   /* serial (hex) behind which to go on; NULL: from the start */
+    bool all;            /* those made for a probe, too */
+    const char *profile; /* of this one alone; NULL: any */
 };
 
 /* Calls `row` for each certificate, oldest first, as it is read, until it returns non-zero (which is

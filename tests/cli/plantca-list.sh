@@ -24,12 +24,21 @@ expect 2 "days that are none" list --expiring soon
 expect 2 "negative days" list --expiring=-1
 expect 2 "an operand" list "$UUID1"
 check "list" list
-said '^NAME +STATE +EXPIRES +SERIAL$' "has a heading"
-said "^$UUID1 +superseded +($(date -u -d '+13 days' +%F)|$(date -u -d '+14 days' +%F)) " "what is superseded ends with its overlap"
-said "^$UUID1 +superseded +20[0-9]{2}-[0-9]{2}-[0-9]{2} +$(serial_of one.crt)$" "whole serial numbers into a file"
+said '^NAME +PROFILE +STATE +EXPIRES +SERIAL$' "has a heading"
+said "^$UUID1 +device +superseded +($(date -u -d '+13 days' +%F)|$(date -u -d '+14 days' +%F)) " "what is superseded ends with its overlap"
+said "^$UUID1 +device +superseded +20[0-9]{2}-[0-9]{2}-[0-9]{2} +$(serial_of one.crt)$" "whole serial numbers into a file"
 check "list --json" list --json
 json "one object a line, oldest first" "$(devices "$one, $new, $two")"
 json "with all that is known" 'all(set(c) == {"schema", "serial", "profile", "cn", "state", "origin", "invalid_since", "expired", "key_sha256", "certificate_sha256", "not_before", "not_after", "issued_at", "revoked_at", "revoke_after", "reason"} for c in lines)'
+expect 2 "a profile that is none" list --profile plc
+check "--profile device" list --profile device
+same "$(tail -n +2 out | awk '{ print $1, $2 }' | tr '\n' ' ')" "$UUID1 device $UUID1 device $UUID2 device " "has the PLCs alone"
+check "--profile broker --json" list --profile broker --json
+json "has the brokers alone" '[c["serial"] for c in lines] == ["'"$(serial_of broker.crt)"'"]'
+check "--profile and a filter" list --profile device --superseded --json
+json "hold both" "[c['serial'] for c in lines] == [$one]"
+check "--profile probe" list --profile probe --json
+json "has none" 'lines == []'
 check "--current" list --json --current
 json "leaves out what was superseded" "$(devices "$new, $two")"
 check "--valid" list --json --valid

@@ -9,6 +9,8 @@ cd "$WORK" || exit 1
 publish() { "$PLANTCA" publish "$@"; }
 new_csr "$UUID1" one.key one.csr
 "$PLANTCA" sign -q --plant "$UUID1" one.csr -o one.crt
+check "where no broker was ever certified" publish -n -c "$(without_token)"
+same "$(cat err)" "" "none is missed"
 "$PLANTCA" broker -q --new-key broker.key -o broker.crt
 
 grep -v '^dir' "$PLANTCA_CONFIG" >no-dir.conf

@@ -20,6 +20,13 @@ expect 2 "a UUID in upper case" show "${UUID1^^}"
 expect 2 "--pem of a plant" show --pem "$UUID1"
 expect 5 "a plant that is not on record" show --json "$UUID2"
 json "is refused by name" 'd["error"]["name"] == "record-unknown"'
+json "... nor admitted, as it says" '"not admitted" in d["error"]["message"]'
+"$PLANTCA" allow -q --plant "$UUID2" --code >code
+expect 5 "one that is admitted" show --json "$UUID2"
+json "is told so, until when and by whom" 'd["error"]["name"] == "record-unknown" and re.search("no certificate yet; admitted with a one-time code until 20.*Z by '"$(id -un)"'", d["error"]["message"])'
+"$PLANTCA" deny -q "$UUID2"
+expect 5 "one that was denied" show --json "$UUID2"
+json "... as well" '"its admission is denied" in d["error"]["message"]'
 expect 5 "a serial that is not on record" show 0123
 expect 5 "the PEM of one that is not on record" show --pem 0123
 check "a plant" show --json "$UUID1"

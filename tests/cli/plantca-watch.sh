@@ -115,6 +115,10 @@ keys y
 see was denied; allow the plant again
 keys q
 end 0"
+"$PLANTCA" broker -q --cn mqtt.example --new-key broker.key -o broker.crt
+check "what is no plant's" terminal 24x80 "see $(serial_of broker.crt | cut -c 1-8) by $(id -un)
+keys q
+end 0"
 new_csr "$UUID1" a.key a.csr
 new_csr "$UUID1" b.key b.csr
 check "what is issued and refused" terminal 24x80 "see issued 0   refused 0

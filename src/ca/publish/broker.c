@@ -9,6 +9,27 @@
 
 #define BROKER_FILE_MAX (1U << 20) /* bytes */
 
+static int count_row(void *context, const struct ledger_certificate *row)
+{
+    (void)row;
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* Worth a word where this CA has certified brokers, under another name, or one whose certificate was revoked;
+ * none was asked for where it never did. */
+static int tell_none(struct ca *ca)
+{
+    size_t count = 0;
+    int r = ca->ledger->ops->find(ca->ledger,
+                                  &(struct ledger_query){.profile = pki_profile_broker.name, .limit = 1},
+                                  count_row, &count);
+    if (r == 0 && count > 0)
+        pc_log(PC_LOG_WARNING, "no current certificate for the broker %s ([broker] cn): none is published",
+               ca->settings->broker_cn);
+    return r;
+}
+
 /* The one of the configured name: another host's is of no use with the key that lies beside this one. */
 static int current_chain(struct ca *ca, struct pc_bytes *ret)
 {
@@ -19,8 +40,7 @@ static int current_chain(struct ca *ca, struct pc_bytes *ret)
     int r = ledger_collect(ca->ledger, &current, &rows);
     if (r < 0 || rows.count > 0)
         return r < 0 ? r : ca_chain_pem(ca, rows.rows[0].id, ret);
-    pc_log(PC_LOG_WARNING, "no current certificate for the broker %s ([broker] cn): none is published", cn);
-    return 0;
+    return tell_none(ca);
 }
 
 /* The first certificate of a file that can be read; NULL: there is none. */

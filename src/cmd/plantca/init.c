@@ -13,8 +13,10 @@ static void tell(struct cmd *cmd, const struct ca_summary *summary)
     cmd_say(cmd,
             "The certificate authority is made; its key was generated inside the token and stays there.\n");
     plantca_summary_say(cmd, summary);
-    cmd_say(cmd, "Next: plantca broker --new-key broker.key -o broker.crt\n"
-                 "      plantca sign --plant UUID plc.csr -o device.crt\n");
+    cmd_say(cmd,
+            "Next: plantca broker --new-key broker.key -o broker.crt\n"
+            "      plantca sign --plant UUID plc.csr -o device.crt\n"
+            "      or over the network: plantca serve --single, and plantca allow --plant UUID --code\n");
 }
 
 int plantca_run_init(struct cmd *cmd)

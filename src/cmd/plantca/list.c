@@ -4,18 +4,21 @@
 #include <string.h>
 
 #include "src/base/error.h"
+#include "src/ca/admission.h"
 #include "src/ca/list.h"
 #include "src/cmd/output.h"
 #include "src/pki/certificate.h"
 #include "src/pki/crl.h"
 #include "src/pki/name.h"
+#include "src/pki/profile.h"
 
 #define DAYS_MAX 36500
 #define NAME_WIDTH 36   /* a UUID */
+#define PROFILE_WIDTH 7 /* "station" */
 #define STATE_WIDTH 10  /* "superseded" */
 #define DATE_WIDTH 10   /* "2026-11-22" */
 #define SERIAL_WIDTH 40 /* PKI_SERIAL_MAX octets */
-#define SERIAL_SHORT 17
+#define SERIAL_SHORT 8  /* all in 79 columns */
 
 struct table {
     struct cmd *cmd;
@@ -38,13 +41,14 @@ static int print_row(void *context, const struct ca_record *record)
     char expires[PC_TIME_TEXT], name[NAME_WIDTH + 1], serial[NAME_WIDTH + 1];
 
     if (table->rows++ == 0)
-        cmd_print(table->cmd, "%-*s  %-*s  %-*s  %s\n", NAME_WIDTH, "NAME", STATE_WIDTH, "STATE", DATE_WIDTH,
-                  "EXPIRES", "SERIAL");
+        cmd_print(table->cmd, "%-*s  %-*s  %-*s  %-*s  %s\n", NAME_WIDTH, "NAME", PROFILE_WIDTH, "PROFILE",
+                  STATE_WIDTH, "STATE", DATE_WIDTH, "EXPIRES", "SERIAL");
     /* What is superseded ends with its overlap. */
     bool early = record->revoke_after != 0 && record->revoke_after < record->not_after;
     pc_time_format(early ? record->revoke_after : record->not_after, expires);
-    cmd_print(table->cmd, "%-*s  %-*s  %.*s  %s\n", NAME_WIDTH, fit(table, record->cn, NAME_WIDTH, name),
-              STATE_WIDTH, record->expired ? "expired" : record->state, DATE_WIDTH, expires,
+    cmd_print(table->cmd, "%-*s  %-*s  %-*s  %.*s  %s\n", NAME_WIDTH,
+              fit(table, record->cn, NAME_WIDTH, name), PROFILE_WIDTH, record->profile, STATE_WIDTH,
+              record->expired ? "expired" : record->state, DATE_WIDTH, expires,
               fit(table, record->serial, SERIAL_SHORT, serial));
     return 0;
 }
@@ -107,7 +111,7 @@ static bool is_narrow(void)
 {
     unsigned width = cmd_terminal_width();
 
-    return width > 0 && width < NAME_WIDTH + STATE_WIDTH + DATE_WIDTH + SERIAL_WIDTH + 6;
+    return width > 0 && width < NAME_WIDTH + PROFILE_WIDTH + STATE_WIDTH + DATE_WIDTH + SERIAL_WIDTH + 8;
 }
 
 static const struct {
@@ -118,6 +122,27 @@ static const struct {
     {"superseded", CA_SUPERSEDED}, {"held", CA_HELD},   {"revoked", CA_REVOKED},
     {"foreign", CA_FOREIGN},
 };
+
+/* A name that is none would list nothing, as if there were nothing. */
+static int read_profile(const struct cmd *cmd, const char **ret)
+{
+    static const struct pki_profile *const profiles[] = {
+        &pki_profile_device,  &pki_profile_broker, &pki_profile_station, &pki_profile_root,
+        &pki_profile_issuing, &pki_profile_audit,  &pki_profile_probe,
+    };
+    const char *name = cmd_value(cmd, "profile");
+
+    for (size_t i = 0; name != NULL && i < CMD_LENGTH(profiles); i++)
+        if (strcmp(profiles[i]->name, name) == 0) {
+            *ret = profiles[i]->name;
+            return 0;
+        }
+    if (name != NULL)
+        return pc_fail(PC_EUSAGE,
+                       "--profile: '%.40s' is none of device, broker, station, root, issuing, audit, probe",
+                       name);
+    return 0;
+}
 
 static int read_list_options(const struct cmd *cmd, struct ca_list_options *ret)
 {
@@ -142,7 +167,7 @@ static int read_list_options(const struct cmd *cmd, struct ca_list_options *ret)
     for (size_t i = 0; i < CMD_LENGTH(filters); i++)
         if (cmd_given(cmd, filters[i].option))
             ret->filter = filters[i].filter;
-    return rc;
+    return rc == 0 ? read_profile(cmd, &ret->profile) : rc;
 }
 
 int plantca_run_list(struct cmd *cmd)
@@ -207,6 +232,32 @@ static int print_pem(struct cmd *cmd, struct ca *ca, const char *serial)
     return cmd_write(cmd, NULL, &pem, NULL);
 }
 
+static int see_plant(void *context, const struct ca_plant *plant)
+{
+    *(struct ca_plant *)context = *plant;
+    return 0;
+}
+
+/* Of a plant without a certificate: whether it may come and get one. */
+static int refuse_unknown(struct ca *ca, const char *uuid)
+{
+    struct ca_plant plant = {0};
+    char until[PC_TIME_TEXT], by[sizeof plant.by];
+    int rc = ca_plants_each(ca, uuid, see_plant, &plant);
+
+    if (rc != 0)
+        return rc;
+    if (strcmp(plant.admission, "open") != 0)
+        return pc_refuse("record-unknown", "%s: no certificate on record, and %s%s", uuid,
+                         plant.admission[0] != '\0' ? "its admission is " : "not admitted", plant.admission);
+    pc_time_format(plant.admitted_until, until);
+    snprintf(by, sizeof by, "%s", plant.by);
+    return pc_refuse("record-unknown", "%s: no certificate yet; admitted %s until %s by %s%s%s", uuid,
+                     plant.kind == CA_ADMIT_CODE ? "with a one-time code" : "on approval of its key", until,
+                     by, plant.waiting > 0 ? "; a key waits: plantca approve" : "",
+                     plant.bound ? "; a key has it" : "");
+}
+
 /* The operand in the form that the record has: a UUID or name as it is, a serial number without colons and
  * leading zeros. */
 static int read_operand(const struct cmd *cmd, char serial[PKI_SERIAL_TEXT], const char **ret)
@@ -243,6 +294,8 @@ int plantca_run_show(struct cmd *cmd)
     if (cmd_given(cmd, "pem"))
         return print_pem(cmd, ca, what);
     rc = ca_show(ca, what, show_row, &table);
+    if (rc == PC_EREFUSED && table.rows == 0 && pki_uuid_is_canonical(what))
+        return refuse_unknown(ca, what);
     if (rc == PC_EREFUSED && what != serial && !pki_uuid_is_canonical(what))
         return pc_fail(PC_EUSAGE,
                        "'%.60s' is neither a UUID in its canonical form, nor a serial number, nor a name on "

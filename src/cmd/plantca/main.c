@@ -132,6 +132,7 @@ static const struct cmd_option list_options[] = {
     {"held", 0, NULL, "those on hold", NULL, NULL},
     {"revoked", 0, NULL, "revoked ones", NULL, NULL},
     {"foreign", 0, NULL, "valid ones of imported CAs", NULL, NULL},
+    {"profile", 0, "NAME", "those of this profile alone; the PLCs': device", NULL, NULL},
     {"all", 0, NULL, "those made to ask a broker (publish), too", NULL, NULL},
     {"limit", 0, "N", "at most N of them", NULL, NULL},
     {"after", 0, "SERIAL", "go on behind this one", NULL, NULL},

@@ -156,7 +156,8 @@ static const enum colour colours[] = {
 static void draw_event(int y, const struct watch_event *e, int64_t now)
 {
     char at[16];
-    const char *key = e->event.key_sha256, *serial = e->event.serial;
+    /* What was done to a certificate is told by its number, else by the key. */
+    const char *serial = e->event.serial, *key = serial[0] != '\0' ? serial : e->event.key_sha256;
     int wide = COLS >= 120;
 
     put(y, 1, 0, "%s", clock_of(e->event.time, now, at));

@@ -37,6 +37,20 @@ static void set_json(struct cmd *cmd, const struct ca_health *health)
             -health->token_error, "message", cmd_json_text(health->token_text));
 }
 
+/* Rows before a checkpoint are vouched for by its signature, and are looked at by plantca audit verify. */
+static void say_audit(const struct cmd *cmd, const struct ca_health *health)
+{
+    if (!health->audit_sound)
+        cmd_field(cmd, "Audit log", "%zu row%s, chain BROKEN; plantca audit verify tells where",
+                  health->audit_rows, CMD_S(health->audit_rows));
+    else if (health->audit_from <= 1)
+        cmd_field(cmd, "Audit log", "%zu row%s, chain sound", health->audit_rows, CMD_S(health->audit_rows));
+    else
+        cmd_field(cmd, "Audit log",
+                  "%zu row%s, chain sound (rows %lld to the end were read; plantca audit verify reads all)",
+                  health->audit_rows, CMD_S(health->audit_rows), (long long)health->audit_from);
+}
+
 static void say_all(const struct cmd *cmd, const struct ca_health *health)
 {
     char next[PC_TIME_TEXT], due[PC_TIME_TEXT], horizon[PC_TIME_TEXT], checkpoint[PC_TIME_TEXT] = "";
@@ -61,9 +75,7 @@ static void say_all(const struct cmd *cmd, const struct ca_health *health)
         pc_time_format(health->checkpoint_at, checkpoint);
     cmd_field(cmd, "Restore guard", "%s",
               health->guard_name == NULL ? "the ledger knows what was published" : "REFUSES TO SIGN");
-    cmd_field(cmd, "Audit log", "%zu row%s, chain %s from row %lld on", health->audit_rows,
-              CMD_S(health->audit_rows), health->audit_sound ? "sound" : "BROKEN",
-              (long long)health->audit_from);
+    say_audit(cmd, health);
     if (health->checkpoint_at != 0)
         cmd_field(cmd, "Checkpoint", "of row %lld, %s; %lld row%s since", (long long)health->checkpoint_seq,
                   checkpoint, (long long)health->rows_after, CMD_S(health->rows_after));
