@@ -52,7 +52,7 @@ days = 10
 subject = /CN=Test Root
 CONF
 check "init with a URI and the PIN from a descriptor" init -c "$WORK/human.conf" --pin-fd 3 3<<<111111
-for word in 'Test Root' 'ec:P-384' 'SHA-256 +[0-9A-F]{2}:' "$WORK/human" 'Expires +20' 'plantca sign'; do
+for word in 'Test Root' 'ec:P-384' 'SHA-256 +[0-9A-F]{2}:' "$WORK/human" 'Expires +20' 'plantca sign' 'plantca serve --single, and plantca allow'; do
     said "$word" "  says '$word'"
 done
 softhsm_token second 222222
