@@ -10,7 +10,7 @@
 # shellcheck source=tests/lib/station_cuts.sh
 . "$PC_SOURCE/tests/lib/station_cuts.sh"
 # shellcheck disable=SC2034 # for station_cuts.sh
-INTERCEPT=${1:?}
+INTERCEPT=$(realpath "${1:?}")
 STEP=${2:?}
 cd "$WORK" || exit 1
 export TMPDIR=$WORK
