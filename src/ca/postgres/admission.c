@@ -10,6 +10,7 @@ static const char *const proofs[] = {[CA_ADMIT_CODE] = "code", [CA_ADMIT_PENDING
 int pg_admission_add(struct ledger *ledger, const struct ledger_admission *row, int64_t *ret_id)
 {
     const struct ca_admission *a = &row->record;
+    ((struct pg *)ledger)->admission.record.id = 0;
     /* NULL where nothing is revoked: 0 is a reason, too. */
     return pg_insert((struct pg *)ledger, "admitting", ret_id,
                      "INSERT INTO admission (plant, proof, state, code, replaces, revoke_old, made_at,"
@@ -22,7 +23,9 @@ int pg_admission_add(struct ledger *ledger, const struct ledger_admission *row, 
 
 int pg_admission_step(struct ledger *ledger, const struct ca_admission *row, const char *from)
 {
-    return pg_change((struct pg *)ledger, "deciding on an admission",
+    struct pg *pg = (struct pg *)ledger;
+    pg->admission.record.id = 0;
+    return pg_change(pg, "deciding on an admission",
                      "UPDATE admission SET state = $1, key = $2, decided_at = $3"
                      " WHERE id = $4 AND state = $5 AND (key IS NULL OR key = $2)",
                      "thoit", row->state, row->key_sha256, row->decided_at, row->id, from);
@@ -54,15 +57,39 @@ static void read_admission(const PGresult *s, int i, struct ledger_admission *re
     *ret = row;
 }
 
+#define NEWEST_OF_PLANT                                                                                      \
+    "SELECT " ADMISSION_COLUMNS " FROM admission WHERE plant = $1 ORDER BY id DESC LIMIT 1"
+
+/* Of a plant that is claimed by now, its newest admission stays what it is: it is asked for along with the
+ * claim. */
+int pg_admission_ask(struct pg *pg, const char *plant, PGresult **ret)
+{
+    return pg_ask(pg, "looking for an admission", ret, NEWEST_OF_PLANT, "t", plant);
+}
+
+void pg_admission_keep(struct pg *pg, const PGresult *found)
+{
+    pg->admission.record.id = 0;
+    if (PQntuples(found) > 0)
+        read_admission(found, 0, &pg->admission);
+}
+
+static bool is_kept(const struct pg *pg, const char *plant, int64_t id)
+{
+    const struct ca_admission *kept = &pg->admission.record;
+    return kept->id != 0 && (plant ? strcmp(plant, kept->plant) == 0 : id == kept->id);
+}
+
 int pg_admission_get(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret)
 {
     static const char what[] = "looking for an admission";
     struct pg *pg = (struct pg *)ledger;
     PGresult *found PC_CLEANUP(pg_done) = NULL;
-    int r = plant ? pg_query(pg, what, &found,
-                             "SELECT " ADMISSION_COLUMNS
-                             " FROM admission WHERE plant = $1 ORDER BY id DESC LIMIT 1",
-                             "t", plant)
+    if (is_kept(pg, plant, id)) {
+        *ret = pg->admission;
+        return 0;
+    }
+    int r = plant ? pg_query(pg, what, &found, NEWEST_OF_PLANT, "t", plant)
                   : pg_query(pg, what, &found, "SELECT " ADMISSION_COLUMNS " FROM admission WHERE id = $1",
                              "i", id);
     if (r < 0)

@@ -49,15 +49,26 @@ static int make_chain(struct pg *pg)
     return read_chain(pg);
 }
 
+static int ask_head(struct pg *pg, PGresult **ret)
+{
+    return pg_ask(pg, "reading the audit chain", ret,
+                  "SELECT seq, sha256 FROM audit WHERE chain = $1 ORDER BY seq DESC LIMIT 1", "t", pg->chain);
+}
+
 /* The chain's row stands for its head: whoever holds it appends, until its transaction ends. */
-static int lock_chain(struct pg *pg)
+static int lock_head(struct pg *pg, PGresult **ret)
 {
     PGresult *held PC_CLEANUP(pg_done) = NULL;
     char host[256] = "";
     int r = *pg->chain ? 0 : make_chain(pg);
     if (r == 0)
-        r = pg_query(pg, "waiting for the audit chain", &held, "SELECT 1 FROM chain WHERE id = $1 FOR UPDATE",
-                     "t", pg->chain);
+        r = pg_ask(pg, "waiting for the audit chain", &held, "SELECT 1 FROM chain WHERE id = $1 FOR UPDATE",
+                   "t", pg->chain);
+    if (r == 0)
+        r = ask_head(pg, ret);
+    int settled = pg_settle(pg);
+    if (r == 0)
+        r = settled;
     if (r < 0 || PQntuples(held) > 0)
         return r;
     if (gethostname(host, sizeof host - 1) != 0)
@@ -78,12 +89,11 @@ int pg_audit_head(struct ledger *ledger, struct ledger_audit *ret)
         return 0;
     }
     int r = read_chain(pg);
-    if (r == 0 && pg->writing)
-        r = lock_chain(pg);
     if (r == 0)
-        r = pg_query(pg, "reading the audit chain", &found,
-                     "SELECT seq, sha256 FROM audit WHERE chain = $1 ORDER BY seq DESC LIMIT 1", "t",
-                     pg->chain);
+        r = pg->writing ? lock_head(pg, &found) : ask_head(pg, &found);
+    int settled = pg_settle(pg);
+    if (r == 0)
+        r = settled;
     if (r < 0)
         return r;
     memcpy(head.chain, pg->chain, sizeof head.chain);

@@ -70,15 +70,22 @@ int pg_claim_subject(struct ledger *ledger, const char *profile, const char *sub
 {
     struct pg *pg = (struct pg *)ledger;
     struct pg_claim PC_CLEANUP(pg_claim_done) claim = {.name = subject};
+    PGresult *admission PC_CLEANUP(pg_done) = NULL;
     int r = pg->shared ? claim_text(profile ? profile : "admission", subject, &claim.first) : 0;
     if (r < 0 || !pg->shared)
         return r;
     claim.second = claim.first;
     r = ask(pg, &claim);
+    if (r == 0 && !profile)
+        r = pg_admission_ask(pg, subject, &admission);
     int settled = pg_settle(pg);
     if (r == 0)
         r = settled;
-    return r < 0 ? r : pg_claim_told(&claim);
+    if (r == 0)
+        r = pg_claim_told(&claim);
+    if (r == 0 && !profile)
+        pg_admission_keep(pg, admission);
+    return r;
 }
 
 static int take_self(struct pg *pg)

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "src/base/error.h"
-#include "src/base/time.h"
 
 #define SERVER_MIN 120000 /* version 12: tcp_user_timeout */
 #define QUICK 1           /* s in which a server that is there has refused us */
@@ -107,6 +107,13 @@ static int refuse_connection(const struct pg *pg)
     return pc_fail_named(PC_EUNREACH, "ledger-away", "ledger: %s", line_at(said, said, text, sizeof text));
 }
 
+static int64_t monotonic_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 /* What the user's address and service file say goes before all but the encoding. */
 static int dial(struct pg *pg)
 {
@@ -116,11 +123,11 @@ static int dial(struct pg *pg)
                                         "dbname",           "fallback_application_name",
                                         "client_encoding",  NULL};
     const char *const values[] = {"10", "1", "30", "10", "3", "30000", pg->url, "plantca", "UTF8", NULL};
-    int64_t began = pc_now();
+    int64_t began = monotonic_s();
     pg->connection = PQconnectdbParams(words, values, 1);
     if (!pg->connection)
         return pc_fail(PC_EFAIL, "out of memory");
-    if (PQstatus(pg->connection) != CONNECTION_OK && pc_now() - began <= QUICK) {
+    if (PQstatus(pg->connection) != CONNECTION_OK && monotonic_s() - began <= QUICK) {
         /* A server that answered says why by its SQLSTATE, too, if it is asked to before the connection. */
         PQsetErrorVerbosity(pg->connection, PQERRORS_VERBOSE);
         PQreset(pg->connection);

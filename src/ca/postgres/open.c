@@ -93,6 +93,7 @@ static void end(struct pg *pg)
 {
     pg->in_transaction = pg->writing = pg->shared = pg->deferring = pg->head_known = false;
     pg->key[0] = '\0';
+    pg->admission.record.id = 0;
 }
 
 void pg_rollback(struct ledger *ledger)

@@ -47,7 +47,8 @@ struct pg {
     size_t queued;
     bool head_known; /* of our chain, while a write transaction lasts */
     struct ledger_audit head;
-    char *prepared[PG_STATEMENTS]; /* texts, in the order of their numbers; owned */
+    struct ledger_admission admission; /* newest of the plant that was claimed last; id 0: none, or written */
+    char *prepared[PG_STATEMENTS];     /* texts, in the order of their numbers; owned */
     size_t prepared_count;
 };
 
@@ -194,6 +195,9 @@ int pg_checkpoint_add(struct ledger *ledger, const struct ledger_checkpoint *che
 int pg_checkpoint_shipped(struct ledger *ledger, int64_t id, int64_t at);
 int pg_checkpoint_each(struct ledger *ledger, bool newest_only, ledger_checkpoint_row *row, void *context);
 
+/* For claim.c. */
+int pg_admission_ask(struct pg *pg, const char *plant, PGresult **ret);
+void pg_admission_keep(struct pg *pg, const PGresult *found);
 int pg_admission_add(struct ledger *ledger, const struct ledger_admission *row, int64_t *ret_id);
 int pg_admission_step(struct ledger *ledger, const struct ca_admission *row, const char *from);
 int pg_admission_get(struct ledger *ledger, const char *plant, int64_t id, struct ledger_admission *ret);
