@@ -33,7 +33,7 @@ est() {
     local path=$1
     shift
     : >header
-    curl -4 -s -m 20 --cacert state/ca.crt -D header -o body.b64 -w '%{http_code}' "$@" "https://localhost:$STATION_PORT/.well-known/est/$path"
+    curl -4 -s -m 45 --cacert state/ca.crt -D header -o body.b64 -w '%{http_code}' "$@" "https://localhost:$STATION_PORT/.well-known/est/$path"
     base64 -d body.b64 >body 2>/dev/null
 }
 # enrol NAME [CURL-OPTION…]: simpleenroll with NAME.csr

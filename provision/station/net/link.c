@@ -181,7 +181,10 @@ static void open_link(struct net_link *link)
     if (r == 0)
         return;
     if (!link->told)
-        pc_log(PC_LOG_WARNING, "no signer: %s", pc_error_text());
+        pc_log(PC_LOG_WARNING,
+               "no signer: %s (plantca signer serves it, as plantca-signer.service; "
+               "plantca serve --single has one of its own)",
+               pc_error_text());
     link->told = true;
     schedule(link);
 }

@@ -111,7 +111,10 @@ static int check_folder(const char *path)
         return 0;
     *slash = '\0';
     if (stat(folder, &status) != 0)
-        return pc_fail_errno(PC_EUSAGE, "[station] socket: the folder %s", folder);
+        return pc_fail(PC_EUSAGE,
+                       "[station] socket: the folder %s: %s (systemd-tmpfiles makes it at boot; by hand: "
+                       "install -d -m 2750 -o plantca -g plantca-net %s)",
+                       folder, strerror(errno), folder);
     if (!S_ISDIR(status.st_mode))
         return pc_fail(PC_EUSAGE, "[station] socket: %s is no folder", folder);
     return 0;
