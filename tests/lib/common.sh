@@ -37,13 +37,16 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# free_port [COUNT]: the first of COUNT consecutive free TCP ports on loopback.
+# free_port [COUNT]: the first of COUNT consecutive free TCP ports on loopback, none that the kernel gives to connections: a server that is
+# stopped and started again may have to have it a second time.
 free_port() {
     /usr/bin/python3 - "${1:-1}" <<'PY'
 import random, socket, sys
 want = int(sys.argv[1])
+with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as text:
+    first = int(text.read().split()[0])
 while True:
-    port = random.randrange(20000, 60000)
+    port = random.randrange(10000, first - want) if first > 20000 else random.randrange(20000, 60000)
     held = []
     try:
         for i in range(want):
