@@ -76,14 +76,12 @@ static unsigned seconds_left(int64_t until)
 /* The station's own figure beside ours, where it has given one. */
 static int tell_later(int r, const struct dev_enrol_order *order, const struct dev_enrol_report *report)
 {
-    char text[1024];
     if (report->retry_after <= 0)
         return r;
-    snprintf(text, sizeof text, "%s", pc_error_text());
     return pc_fail_named(r, pc_error_name(),
                          "%s; it asks to wait %" PRId64 " s, and the time for this run is %u s (--timeout): "
                          "the next run, at boot or by plantcert-enroll.timer, asks again",
-                         text, report->retry_after, order->timeout);
+                         pc_error_text(), report->retry_after, order->timeout);
 }
 
 /* Until there is an answer, or no time for another attempt. */
@@ -132,7 +130,7 @@ static const struct cause *cause_of(int r)
 }
 
 /* Not yet: when, and how it goes without waiting. */
-static int advise_time(const char *text, const struct cause *cause, const struct dev *dev,
+static int advise_time(const struct cause *cause, const struct dev *dev,
                        const struct dev_enrol_report *report)
 {
     const char *plant = dev->settings.plant ? dev->settings.plant : report->status.cn;
@@ -141,10 +139,9 @@ static int advise_time(const char *text, const struct cause *cause, const struct
     return pc_refuse(
         "station-refused",
         "%s; %s: by this PLC's settings it is due from %s, and 'plantcert enroll' does it then%s; at once "
-        "only "
-        "if the station lets it: %s there, or plantca allow --plant %s --replace %s --code and plantcert "
-        "enroll --anew --code-file FILE",
-        text, cause->hint, renew,
+        "only if the station lets it: %s there, or plantca allow --plant %s --replace %s --code and "
+        "plantcert enroll --anew --code-file FILE",
+        pc_error_text(), cause->hint, renew,
         report->way == DEV_ENROL_REKEY
             ? " (the new key stays pending until then; 'plantcert forget' gives it up)"
             : "",
@@ -154,19 +151,15 @@ static int advise_time(const char *text, const struct cause *cause, const struct
 static int advise_cause(const struct cause *cause, const struct dev *dev,
                         const struct dev_enrol_report *report)
 {
-    char text[1024];
-    snprintf(text, sizeof text, "%s", pc_error_text());
-    return cause->setting ? advise_time(text, cause, dev, report)
-                          : pc_refuse("station-refused", "%s; %s", text, cause->hint);
+    return cause->setting ? advise_time(cause, dev, report)
+                          : pc_refuse("station-refused", "%s; %s", pc_error_text(), cause->hint);
 }
 
 /* The station says the same of a plant that it does not know, of a code that is wrong, and of one whose time
  * is over; and a new code would void one that is only mistyped. */
 static int advise_code(const struct dev *dev, const struct dev_enrol_order *order, const char *place)
 {
-    const char *plant = dev->settings.plant ? dev->settings.plant : "UUID";
-    char text[1024];
-    snprintf(text, sizeof text, "%s", pc_error_text());
+    const char *plant = dev->settings.plant ? dev->settings.plant : "UUID", *text = pc_error_text();
     if (order->code)
         return pc_refuse("station-code",
                          "%s; first check the code, all %d letters and digits of it, and that it was given "
@@ -184,9 +177,9 @@ static int advise_code(const struct dev *dev, const struct dev_enrol_order *orde
 static int advise(int r, const struct dev *dev, const struct dev_enrol_order *order,
                   const struct dev_enrol_report *report)
 {
-    const char *plant = dev->settings.plant ? dev->settings.plant : "UUID";
+    const char *plant = dev->settings.plant ? dev->settings.plant : "UUID", *text = pc_error_text();
     const struct cause *cause = cause_of(r);
-    char text[1024], place[128] = "";
+    char place[128] = "";
     if (!dev_refused_as(r, "station-refused") && !dev_refused_as(r, "station-code"))
         return r;
     if (cause)
@@ -197,7 +190,6 @@ static int advise(int r, const struct dev *dev, const struct dev_enrol_order *or
                  report->status.serial);
     if (dev_refused_as(r, "station-code"))
         return advise_code(dev, order, place);
-    snprintf(text, sizeof text, "%s", pc_error_text());
     if (report->way == DEV_ENROL_FIRST || report->way == DEV_ENROL_ANEW)
         return pc_refuse("station-refused",
                          "%s; at the station: plantca allow --plant %s --code%s, then plantcert enroll%s "

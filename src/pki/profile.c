@@ -1,6 +1,8 @@
 /* The profiles, as const tables. What they mean in bytes is in extensions.c. */
 #include "src/pki/profile.h"
 
+#include <string.h>
+
 #include <openssl/x509v3.h>
 
 const struct pki_profile pki_profile_root = {
@@ -86,3 +88,15 @@ const struct pki_profile pki_profile_probe = {
     .request_extensions = false,
     .request_challenge = false,
 };
+
+const struct pki_profile *pki_profile_named(const char *name)
+{
+    static const struct pki_profile *const profiles[] = {
+        &pki_profile_root,  &pki_profile_issuing, &pki_profile_device, &pki_profile_broker,
+        &pki_profile_audit, &pki_profile_station, &pki_profile_probe,
+    };
+    for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
+        if (strcmp(profiles[i]->name, name) == 0)
+            return profiles[i];
+    return NULL;
+}

@@ -37,4 +37,7 @@ extern const struct pki_profile pki_profile_root, pki_profile_issuing, pki_profi
     pki_profile_station, /* for the server that enrols; its names are in the SAN alone */
     pki_profile_probe;   /* for a client that only sees what a broker says */
 
+/* The one of that name; NULL: there is none. */
+const struct pki_profile *pki_profile_named(const char *name);
+
 #endif

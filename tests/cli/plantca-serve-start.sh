@@ -74,6 +74,7 @@ fi
 
 configure "${local[@]}" "${files[@]}" "metrics = 127.0.0.1:0"
 station_start
+check "without a signer: the log says who could be one" wait_for 10 grep -q 'no signer: .*plantca-signer.service.*serve --single' station.err
 same "$(wc -l <station.out)" 2 "says on two lines where it listens"
 check "serves" station_answers one.crt
 worker=$(station_worker)

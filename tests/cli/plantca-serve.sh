@@ -11,15 +11,7 @@ need curl openssl
 cd "$WORK" || exit 1
 export TMPDIR=$WORK
 ca_prepare
-cat >>"$PLANTCA_CONFIG" <<CONF
-[station]
-listen = 127.0.0.1:0
-socket = $WORK/signer.sock
-retry-after = 7s
-early-renewal = yes
-rekey-interval = 0
-CONF
-[ "$(id -u)" -ne 0 ] || echo 'network-user = nobody' >>"$PLANTCA_CONFIG"
+station_settings 'retry-after = 7s'
 expect 5 "no CA" timeout 20 "$PLANTCA" serve --single
 "$PLANTCA" init -q
 echo 135791 >wrong

@@ -25,7 +25,7 @@ sed "s|^socket .*|socket = $WORK/there|" plantca.conf >there.conf
 expect 5 "something else stands in the socket's place" "$PLANTCA" signer -c there.conf
 sed "s|^socket .*|socket = $WORK/none/signer.sock|" plantca.conf >none.conf
 expect 2 "the socket's folder is not there" "$PLANTCA" signer -c none.conf
-said "the folder $WORK/none: No such file" "... which is named"
+said "the folder $WORK/none: No such file.*install -d -m 2750 -o plantca -g plantca-net $WORK/none" "... which is named, and how it is made"
 expect 2 "an operand" "$PLANTCA" signer now
 before=$(row 1)
 

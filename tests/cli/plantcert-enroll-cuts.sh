@@ -15,16 +15,7 @@ STEP=${2:?}
 cd "$WORK" || exit 1
 export TMPDIR=$WORK
 ca_prepare
-cat >>"$PLANTCA_CONFIG" <<CONF
-[station]
-listen = 127.0.0.1:0
-socket = $WORK/signer.sock
-retry-after = 1s
-binding = yes
-early-renewal = yes
-rekey-interval = 0
-CONF
-[ "$(id -u)" -ne 0 ] || echo 'network-user = nobody' >>"$PLANTCA_CONFIG"
+station_settings 'retry-after = 1s' 'binding = yes'
 "$PLANTCA" init -q || fail "a CA"
 plc_start
 station_start --single

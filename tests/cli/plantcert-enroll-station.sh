@@ -13,17 +13,7 @@ INTERCEPT=$(realpath "${1:?}")
 cd "$WORK" || exit 1
 export TMPDIR=$WORK
 ca_prepare
-cat >>"$PLANTCA_CONFIG" <<CONF
-[station]
-listen = 127.0.0.1:0
-socket = $WORK/signer.sock
-retry-after = 1s
-metrics = 127.0.0.1:0
-binding = yes
-early-renewal = yes
-rekey-interval = 0
-CONF
-[ "$(id -u)" -ne 0 ] || echo 'network-user = nobody' >>"$PLANTCA_CONFIG"
+station_settings 'retry-after = 1s' 'metrics = 127.0.0.1:0' 'binding = yes'
 "$PLANTCA" init -q || fail "a CA"
 plc_start
 station_start --single

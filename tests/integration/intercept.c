@@ -1,6 +1,8 @@
 /* Runs a program and kills it, or fails it, at the Nth system call of a given set, counted over all of its
  * threads together (strace counts each call of each thread for itself, so that a number names no one point):
  *   intercept none|kill|term|show|ERROR FIRST[+] CALL[,CALL…] LOG COMMAND [ARGUMENT…]
+ * `changes` in the place of the calls is all that change a file or send something, as this machine has them:
+ * all that are known here but locks, which end with their process.
  * ERROR is EIO, ENOSPC, EROFS or EDQUOT; FIRST+ means every call from there on. Each call met gives a line
  * "NAME PATH" in LOG. `show` runs $INTERCEPT_SHOW with the call's number, while the program waits before its
  * call. The exit code is the program's, 128 + N where signal N ended it.
@@ -108,27 +110,39 @@ static const struct call *find(const char *name)
     exit(125);
 }
 
-/* For each call of the set: its number, the bits of its flags if need be, then the supervisor's turn. */
-static unsigned short write_filter(char *set, struct sock_filter *filter)
+/* The call's number, the bits of its flags if need be, then the supervisor's turn. `filter` is behind the
+ * last instruction; gives how many there are more. */
+static unsigned short watch(const struct call *call, struct sock_filter *filter)
 {
     unsigned short n = 0;
-    const unsigned nr = offsetof(struct seccomp_data, nr);
-    filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, nr);
-    for (char *name = strtok(set, ","); name; name = strtok(NULL, ",")) {
-        const struct call *call = find(name);
-        if (call->flags == ALWAYS) {
-            filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->nr, 0, 1);
-            filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
-            continue;
-        }
-        const unsigned low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
-        const unsigned argument =
-            (unsigned)(offsetof(struct seccomp_data, args) + 8U * (unsigned)call->flags + low);
-        filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->nr, 0, 4);
-        filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument);
-        filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, call->bits, 0, 1);
+    if (call->flags == ALWAYS) {
+        filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->nr, 0, 1);
         filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
-        filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        return n;
+    }
+    const unsigned low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
+    const unsigned argument =
+        (unsigned)(offsetof(struct seccomp_data, args) + 8U * (unsigned)call->flags + low);
+    filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->nr, 0, 4);
+    filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument);
+    filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, call->bits, 0, 1);
+    filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+    filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    return n;
+}
+
+static unsigned short write_filter(char *set, struct sock_filter *filter)
+{
+    const unsigned nr = offsetof(struct seccomp_data, nr);
+    unsigned short n = 0;
+    filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, nr);
+    if (strcmp(set, "changes") == 0) {
+        for (size_t i = 0; i < LENGTH(calls); i++)
+            if (calls[i].nr != SYS_flock && calls[i].nr != SYS_fcntl)
+                n = (unsigned short)(n + watch(&calls[i], filter + n));
+    } else {
+        for (char *name = strtok(set, ","); name; name = strtok(NULL, ","))
+            n = (unsigned short)(n + watch(find(name), filter + n));
     }
     filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     return n;

@@ -1,6 +1,12 @@
 # shellcheck shell=bash
 # A running `plantca serve` for shell tests, with the configuration that PLANTCA_CONFIG names. Sourced after common.sh.
 
+# station_settings [LINE…]: a section of PLANTCA_CONFIG for a station on any free port, whose limits no test has to wait for, and LINEs more.
+station_settings() {
+    printf '%s\n' '[station]' 'listen = 127.0.0.1:0' "socket = $WORK/signer.sock" 'early-renewal = yes' 'rekey-interval = 0' "$@" >>"$PLANTCA_CONFIG"
+    [ "$(id -u)" -ne 0 ] || echo 'network-user = nobody' >>"$PLANTCA_CONFIG"
+}
+
 # station_start [OPTION…]: starts it and waits until it serves, or says why it does not; sets STATION_PID, STATION_PORT, STATION_METRICS (host:port, if any).
 station_start() {
     "$PLANTCA" serve "$@" >"$WORK/station.out" 2>"$WORK/station.err" </dev/null &

@@ -1,9 +1,6 @@
 # shellcheck shell=bash
 # PLCs whose enrolment at a real station is cut off, and what must be there when the same is run again. Sourced after setup.sh and station.sh, with
 # a station that serves, and a PLC's configuration that names it; $INTERCEPT cuts.
-CUT_CALLS=open,creat,rename,unlink,mkdir,rmdir,link,symlink,chmod,chown,openat,write,writev,pwrite64,pwritev,sendfile,copy_file_range,fallocate
-CUT_CALLS=$CUT_CALLS,ftruncate,truncate,fsync,fdatasync,syncfs,sync_file_range,renameat,renameat2,unlinkat,mkdirat,linkat,symlinkat,fchmod,fchmodat
-CUT_CALLS=$CUT_CALLS,fchown,fchownat,utimensat,connect,sendto
 CUT_PLANTS=0
 
 # cut_plant: another plant, admitted by a code; its PLC has nothing. Sets CUT_UUID.
@@ -62,7 +59,7 @@ cut_at() {
     CUT_OVER=no
     cut_plant
     [ "$2" = enroll ] || "$PLANTCERT" enroll -q -c cut.conf || return 1
-    "$INTERCEPT" "$1" "$3" "$CUT_CALLS" cut.calls "$PLANTCERT" "$2" -q -c cut.conf >cut.out 2>&1
+    "$INTERCEPT" "$1" "$3" changes cut.calls "$PLANTCERT" "$2" -q -c cut.conf >cut.out 2>&1
     met=$?
     case $1$met in
     *0) CUT_OVER=yes ;;

@@ -123,27 +123,6 @@ static const struct {
     {"foreign", CA_FOREIGN},
 };
 
-/* A name that is none would list nothing, as if there were nothing. */
-static int read_profile(const struct cmd *cmd, const char **ret)
-{
-    static const struct pki_profile *const profiles[] = {
-        &pki_profile_device,  &pki_profile_broker, &pki_profile_station, &pki_profile_root,
-        &pki_profile_issuing, &pki_profile_audit,  &pki_profile_probe,
-    };
-    const char *name = cmd_value(cmd, "profile");
-
-    for (size_t i = 0; name != NULL && i < CMD_LENGTH(profiles); i++)
-        if (strcmp(profiles[i]->name, name) == 0) {
-            *ret = profiles[i]->name;
-            return 0;
-        }
-    if (name != NULL)
-        return pc_fail(PC_EUSAGE,
-                       "--profile: '%.40s' is none of device, broker, station, root, issuing, audit, probe",
-                       name);
-    return 0;
-}
-
 static int read_list_options(const struct cmd *cmd, struct ca_list_options *ret)
 {
     static const char *const names[] = {"current", "valid",   "expiring", "superseded",
@@ -161,13 +140,19 @@ static int read_list_options(const struct cmd *cmd, struct ca_list_options *ret)
     *ret = (struct ca_list_options){.within = days * PC_DAY,
                                     .limit = limit,
                                     .after = cmd_value(cmd, "after"),
+                                    .profile = cmd_value(cmd, "profile"),
                                     .all = cmd_given(cmd, "all")};
     if (rc == 0 && ret->after != NULL && pki_serial_parse(ret->after, &serial) != 0)
         rc = pc_fail(PC_EUSAGE, "--after: '%.60s' is no serial number", ret->after);
     for (size_t i = 0; i < CMD_LENGTH(filters); i++)
         if (cmd_given(cmd, filters[i].option))
             ret->filter = filters[i].filter;
-    return rc == 0 ? read_profile(cmd, &ret->profile) : rc;
+    /* A name that is none would list nothing, as if there were nothing. */
+    if (rc == 0 && ret->profile != NULL && pki_profile_named(ret->profile) == NULL)
+        rc = pc_fail(PC_EUSAGE,
+                     "--profile: '%.40s' is none of device, broker, station, root, issuing, audit, probe",
+                     ret->profile);
+    return rc;
 }
 
 int plantca_run_list(struct cmd *cmd)
@@ -242,7 +227,7 @@ static int see_plant(void *context, const struct ca_plant *plant)
 static int refuse_unknown(struct ca *ca, const char *uuid)
 {
     struct ca_plant plant = {0};
-    char until[PC_TIME_TEXT], by[sizeof plant.by];
+    char until[PC_TIME_TEXT];
     int rc = ca_plants_each(ca, uuid, see_plant, &plant);
 
     if (rc != 0)
@@ -251,10 +236,9 @@ static int refuse_unknown(struct ca *ca, const char *uuid)
         return pc_refuse("record-unknown", "%s: no certificate on record, and %s%s", uuid,
                          plant.admission[0] != '\0' ? "its admission is " : "not admitted", plant.admission);
     pc_time_format(plant.admitted_until, until);
-    snprintf(by, sizeof by, "%s", plant.by);
     return pc_refuse("record-unknown", "%s: no certificate yet; admitted %s until %s by %s%s%s", uuid,
                      plant.kind == CA_ADMIT_CODE ? "with a one-time code" : "on approval of its key", until,
-                     by, plant.waiting > 0 ? "; a key waits: plantca approve" : "",
+                     plant.by, plant.waiting > 0 ? "; a key waits: plantca approve" : "",
                      plant.bound ? "; a key has it" : "");
 }
 

@@ -187,7 +187,7 @@ static int judge_status(const struct est_client *client, const struct est_answer
                          status);
     if (status == 404)
         return pc_refuse("station-refused",
-                         "the station has no such address (404)%s; is it a station for EST, and [station] "
+                         "the station has no such address (404)%s; is it a station for EST, and its "
                          "label right?",
                          words);
     if (status >= 400 && status < 500)
