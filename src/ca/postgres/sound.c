@@ -38,13 +38,27 @@
     " JOIN pg_class c ON c.oid = tgrelid WHERE c.relnamespace = to_regnamespace('" PG_SCHEMA "')"            \
     " AND tgisinternal AND tgenabled <> 'O'"
 
+/* A dump that was restored holds CHECKs as the server reads its own words for them, whose parentheses may
+ * then be others: what such a one is called stands beside each of ours, under its name and AGAIN. */
+#define AGAIN " again"
+#define SAY_AGAIN                                                                                            \
+    "DO $$ DECLARE c record; BEGIN FOR c IN"                                                                 \
+    " SELECT conrelid::pg_catalog.regclass AS made, conname, pg_catalog.pg_get_constraintdef(oid) AS told"   \
+    " FROM pg_catalog.pg_constraint WHERE contype = 'c' AND connamespace = pg_catalog.pg_my_temp_schema()"   \
+    " LOOP EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.made, c.conname || '" AGAIN    \
+    "', c.told); END LOOP; END $$"
+
+#define OURS OBJECTS("pg_my_temp_schema()")
+#define THERE OBJECTS("to_regnamespace('" PG_SCHEMA "')")
 #define DIFFERENCE                                                                                           \
-    "(SELECT name, found.told IS NULL, wanted.told IS NULL FROM " OBJECTS(                                   \
-        "to_regnamespace('" PG_SCHEMA                                                                        \
-        "')") " AS found FULL JOIN " OBJECTS("pg_my_temp_schema()") " AS wanted USING (name)"                \
-                                                                    " WHERE found.told IS DISTINCT FROM "    \
-                                                                    "wanted.told) UNION ALL (" SWITCHED_OFF  \
-                                                                    ") ORDER BY 1 LIMIT 1"
+    "WITH made AS (SELECT * FROM " OURS " AS ours)"                                                          \
+    " (SELECT coalesce(found.name, wanted.name), found.told IS NULL, wanted.told IS NULL"                    \
+    " FROM " THERE " AS found"                                                                               \
+    " FULL JOIN (SELECT * FROM made WHERE name NOT LIKE '%" AGAIN "') AS wanted USING (name)"                \
+    " LEFT JOIN made AS restored ON restored.name = wanted.name || '" AGAIN "'"                              \
+    " WHERE found.told IS DISTINCT FROM wanted.told"                                                         \
+    " AND (restored.told IS NULL OR found.told IS DISTINCT FROM restored.told))"                             \
+    " UNION ALL (" SWITCHED_OFF ") ORDER BY 1 LIMIT 1"
 
 static int compare(struct pg *fresh, char ret[256])
 {
@@ -53,6 +67,8 @@ static int compare(struct pg *fresh, char ret[256])
     int r = pg_script(fresh, "judging its tables", "SET search_path = ''; BEGIN");
     if (r == 0)
         r = pg_make_tables(fresh, "pg_temp");
+    if (r == 0)
+        r = pg_script(fresh, "judging its tables", SAY_AGAIN);
     if (r == 0)
         r = pg_query(fresh, "judging its tables", &found, DIFFERENCE, "");
     if (r < 0)
